@@ -1,0 +1,36 @@
+"""SHA-256 sidecars: how the workflow tells whether a large file has really changed."""
+
+import hashlib
+from pathlib import Path
+
+from deepcams.errors import DeepcamsError
+from deepcams.files.atomic import write_text
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_sidecar(path: str | Path, sidecar: str | Path | None = None) -> str:
+    """Write `sidecar` (default: `path` + ".sha256") in the format of `sha256sum` and return the digest.
+
+    The sidecar, not the file's time stamp, is what later rules depend on: identical data fetched again
+    leaves it identical, and nothing downstream reruns.
+    """
+    path = Path(path)
+    digest = sha256(path)
+    write_text(sidecar or f"{path}.sha256", f"{digest}  {path.name}\n")
+    return digest
+
+
+def check_sidecar(path: str | Path, sidecar: str | Path) -> str:
+    """Return the digest in `sidecar` after comparing it with `path`; raise DeepcamsError if they disagree."""
+    expected = Path(sidecar).read_text(encoding="utf-8").split()[0]
+    if sha256(path) != expected:
+        raise DeepcamsError(
+            f"{path} is not the file its checksum {sidecar} was made from: it was changed or damaged. "
+            "Delete both and run the workflow again to make them anew."
+        )
+    return expected

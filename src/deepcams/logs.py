@@ -1,0 +1,37 @@
+"""What a workflow job writes to its log, and how it ends when something is wrong."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deepcams.errors import DeepcamsError
+
+
+@contextmanager
+def job_log(path: str) -> Iterator[None]:
+    """Send standard output and error of the block, progress included, to the file `path`.
+
+    A DeepcamsError becomes its message alone and exit status 1; anything else leaves its traceback in the log, for it
+    is a fault of this program. MemoryError is told in words, since the remedy is the user's.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
+    try:
+        yield
+    except DeepcamsError as error:
+        _stop(f"ERROR: {error}")
+    except MemoryError:
+        _stop("ERROR: This job ran out of memory. Give it more, for instance with --set-resources RULE:mem_mb=16000.")
+    except Exception:
+        _stop(f"{traceback.format_exc()}ERROR: This is a fault in deepcams. Please report it with the lines above.")
+
+
+def _stop(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+    # Not sys.exit: its SystemExit would carry a traceback of the wrapping script into Snakemake's own output.
+    os._exit(1)

@@ -1,0 +1,22 @@
+"""Fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_samples() -> Path:
+    """The folder of real sample files beside the checkout; the test is skipped where it is absent."""
+    folder = ROOT.parent / "shared" / "real"
+    if not folder.is_dir():
+        pytest.skip("the real samples are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Numbers produced by other implementations."""
+    return ROOT / "tests" / "data" / "golden"

@@ -1,0 +1,101 @@
+"""The digest of a rule's code changes with what the code does, and with nothing else."""
+
+import shutil
+
+import pytest
+
+from deepcams import digest
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package: script → upper → lower, and a module nobody imports."""
+    source = tmp_path / "deepcams"
+    (source / "part").mkdir(parents=True)
+    (source / "part" / "__init__.py").touch()
+    (source / "part" / "upper.py").write_text(
+        '"""Upper."""\nfrom deepcams.part import lower\n\n\ndef f():\n    """Say f."""\n    return lower.g() + 1  # one\n'
+    )
+    (source / "part" / "lower.py").write_text(
+        "from pathlib import Path\n\nT = 'table.json'\n\n\ndef g():\n    return 2\n"
+    )
+    (source / "part" / "other.py").write_text("def h():\n    return 3\n")
+    (source / "part" / "table.json").write_text("{}")
+    script = tmp_path / "script.py"
+    script.write_text("from deepcams.part.upper import f\n\nf()\n")
+    monkeypatch.setattr(digest, "SOURCE", source)
+    return script, source / "part"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    digest._imports.cache_clear()
+    digest._meaning.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("upper.py", "# one", "# two"),
+        ("upper.py", "Say f.", "Say it."),
+        ("upper.py", '"""Upper."""', '"""Above."""'),
+        ("upper.py", "lower.g() + 1", "lower.g()   +   1"),
+        ("other.py", "return 3", "return 4"),
+    ],
+)
+def test_comments_docstrings_layout_and_unrelated_modules_do_not_count(package, name, old, new):
+    script, folder = package
+    before = digest.code_digest(script)
+    edit(folder / name, old, new)
+    assert digest.code_digest(script) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("upper.py", "+ 1", "+ 2"), ("lower.py", "return 2", "return 3"), ("table.json", "{}", "[]")],
+)
+def test_code_data_and_indirect_imports_count(package, name, old, new):
+    script, folder = package
+    before = digest.code_digest(script)
+    edit(folder / name, old, new)
+    assert digest.code_digest(script) != before
+
+
+def test_the_script_itself_counts(package):
+    script, _ = package
+    before = digest.code_digest(script)
+    edit(script, "f()", "f(), f()")
+    assert digest.code_digest(script) != before
+
+
+def test_a_module_loaded_by_name_counts_when_named(package):
+    script, folder = package
+    before = digest.code_digest(script, ("deepcams.part.other",))
+    assert before != digest.code_digest(script)
+    edit(folder / "other.py", "return 3", "return 4")
+    assert digest.code_digest(script, ("deepcams.part.other",)) != before
+
+
+def test_a_moved_checkout_has_the_same_digests(package, tmp_path, monkeypatch):
+    script, folder = package
+    before = digest.code_digest(script)
+    shutil.copytree(tmp_path / "deepcams", tmp_path / "elsewhere" / "deepcams")
+    shutil.copy(script, tmp_path / "elsewhere" / "script.py")
+    monkeypatch.setattr(digest, "SOURCE", tmp_path / "elsewhere" / "deepcams")
+    assert digest.code_digest(tmp_path / "elsewhere" / "script.py") == before
+
+
+def test_an_import_that_does_not_exist_is_told(package):
+    script, _ = package
+    edit(script, "deepcams.part.upper", "deepcams.part.uper")
+    with pytest.raises(FileNotFoundError, match=r"deepcams\.part\.uper"):
+        digest.code_digest(script)
+
+
+def test_no_computing_script_reaches_the_drawing_code():
+    scripts = (ROOT / "workflow" / "scripts").glob("*.py")
+    drawing = {path.name for path in scripts if any("report" in m for m in digest.imported_modules(path))}
+    assert drawing <= {"plot_year.py", "write_report.py"}
