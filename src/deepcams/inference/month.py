@@ -1,0 +1,66 @@
+"""A month of CAMS from 3-hourly to hourly, as a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from deepcams.calendar import DAY, Month
+from deepcams.errors import DeepcamsError
+from deepcams.files.checksum import sha256
+from deepcams.files.netcdf import Encoding, FieldWriter, read_field
+from deepcams.grid.nodes import from_axes
+from deepcams.inference.temporal import check_analyses, hourly_fields
+from deepcams.models.catalogue import build
+from deepcams.models.checkpoint import read
+from deepcams.progress import progress
+
+
+def downscale_temporal(
+    analyses: str | Path, model: str | Path, month: Month, out: str | Path, *, ends_record: bool
+) -> None:
+    """Write the hours of `month` on the grid of `analyses`, lossless.
+
+    analyses : canonical file of the month's CAMS frames and the next day's 00 UTC.  model : a temporal model file.
+    ends_record : the record stops with this month; its last two hours may then be missing, else they may not.
+    Raises DeepcamsError if a frame is missing.
+    """
+    field = read_field(analyses)
+    times = field.time.values.astype("datetime64[s]")
+    check_analyses(times, str(analyses))
+    wanted = month.analyses(with_next=not ends_record)
+    if not np.isin(wanted, times).all():
+        first = wanted[~np.isin(wanted, times)][0]
+        raise DeepcamsError(f"{analyses} does not hold the analysis of {first} UTC. Retrieve the month again.")
+    grid = from_axes(field.latitude.values, field.longitude.values)[0]
+    found = read(model, "temporal")
+    network = build(found.stage, found.network, found.weights)
+    hours = month.hours()
+    fields = hourly_fields(field.values, times, hours, network, grid.is_periodic)
+    attributes = {
+        "units": "ug m-3",
+        "long_name": "surface PM2.5 of CAMS EAC4, interpolated to hours",
+        "cell_methods": "time: point",
+    }
+    if "synthetic" in field.attrs:
+        attributes["synthetic"] = field.attrs["synthetic"]
+    sources = {
+        "cams": {Path(analyses).name: sha256(analyses)},
+        "networks": {"temporal": f"{found.network}:{sha256(model)[:16]}"},
+    }
+    writer = FieldWriter(
+        out,
+        times=hours,
+        grid=grid,
+        encoding=Encoding(),
+        attributes=attributes,
+        global_attributes={
+            "title": "Hourly 0.75° surface PM2.5: CAMS EAC4 analyses and the hours between them",
+            "last_analysis": str(times[-1]),
+            "provenance": json.dumps(sources, sort_keys=True),
+        },
+    )
+    day = int(DAY / np.timedelta64(1, "h"))
+    with writer:
+        for start in progress(range(0, len(hours), day), f"downscale {month} in time", "days"):
+            writer.write(start, np.stack([next(fields) for _ in range(day)]))

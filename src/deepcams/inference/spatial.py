@@ -1,0 +1,44 @@
+"""From 0.75° to 0.25°: a network refines whole frames, closure gives them back their coarse means."""
+
+from typing import Protocol
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from deepcams.grid.nodes import Grid, locate, refine
+from deepcams.inference.closure import close
+
+
+class SpatialNetwork(Protocol):
+    """What a network for space offers."""
+
+    halo: int  # coarse nodes it looks around a region
+
+    def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
+        """Fields on `refine(grid)` from frames (B, H, W) on `grid`: (B, 3(H-1)+1, 3W or 3(W-1)+1)."""
+
+
+def refine_frames(coarse: np.ndarray, grid: Grid, region: Grid, network: SpatialNetwork, closure: str) -> np.ndarray:
+    """Refine coarse fields and cut off the halo.
+
+    coarse : (B, H, W) float32 on `grid`, which is `region` (coarse nodes) and as much halo as there is.
+    Returns (B, h, w) float32 on `refine(region)`, never negative. Values below zero in the input, an artefact of the
+    packing that the service applies, count as zero. A missing coarse value makes its own 3×3 fine nodes missing, no
+    more and no less: for its neighbours' sake the nearest valid value stands in while the network runs.
+    """
+    missing = ~np.isfinite(coarse)
+    values = np.where(missing, np.nan, np.maximum(coarse, 0)).astype(np.float32)
+    if missing.any():
+        values = np.stack([_filled(frame) for frame in values])
+    fine = close(network.refine(values, grid), np.where(missing, np.nan, values), grid, closure)
+    rows, columns = locate(refine(region), refine(grid))
+    return np.ascontiguousarray(fine[:, rows][:, :, columns], dtype=np.float32)
+
+
+def _filled(frame: np.ndarray) -> np.ndarray:
+    """A frame with each missing value replaced by its nearest valid neighbour; zeros if there is none at all."""
+    missing = ~np.isfinite(frame)
+    if not missing.any() or missing.all():
+        return np.where(missing, np.float32(0), frame)
+    nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return frame[tuple(nearest)]

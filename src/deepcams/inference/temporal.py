@@ -1,0 +1,58 @@
+"""From 3-hourly analyses to hours: analyses pass unchanged, the two hours between them come from a network."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from deepcams.calendar import ANALYSIS_STEP, HOUR, is_analysis
+from deepcams.errors import DeepcamsError
+
+
+class TemporalNetwork(Protocol):
+    """What a network for time offers."""
+
+    halo: int  # coarse nodes it looks around a region
+
+    def between(self, first, last, fractions: tuple[float, ...], periodic: bool) -> np.ndarray:
+        """Fields between `first` and `last` (H, W) at `fractions` of the interval: (len(fractions), H, W)."""
+
+
+def check_analyses(times: np.ndarray, where: str) -> None:
+    """Raise DeepcamsError unless `times` (T,) are consecutive analyses: 3 hours apart, on 00, 03 … 21 UTC."""
+    if len(times) < 2:
+        raise DeepcamsError(f"{where} holds {len(times)} frame(s); interpolating in time needs at least two.")
+    if not is_analysis(times).all():
+        raise DeepcamsError(
+            f"{where}: analyses are expected at 00, 03 … 21 UTC, found {times[~is_analysis(times)][0]}."
+        )
+    expected = np.arange(times[0], times[-1] + ANALYSIS_STEP, ANALYSIS_STEP)
+    missing = expected[~np.isin(expected, times)]
+    if len(missing) or len(times) != len(expected):
+        shown = ", ".join(str(t)[:16] for t in missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise DeepcamsError(
+            f"{where}: {len(missing)} analysis frame(s) are missing or out of order ({shown or 'order'}). "
+            "Retrieve the file again; a gap is not filled by inventing fields."
+        )
+
+
+def hourly_fields(
+    frames: np.ndarray, times: np.ndarray, hours: np.ndarray, network: TemporalNetwork, periodic: bool
+) -> Iterator[np.ndarray]:
+    """Yield the field of each of `hours`, in their order.
+
+    frames : (T, H, W) float32, consecutive analyses at `times` (T,).  hours : (N,) instants hh:00, ascending.
+    An hour after the last analysis, as the two at the end of the record, is NaN: nothing is extrapolated.
+    """
+    inner: dict[int, np.ndarray] = {}
+    for hour in hours:
+        index, step = divmod(int((hour - times[0]) / HOUR), 3)
+        if index < 0 or index > len(times) - 1 or (step and index == len(times) - 1):
+            yield np.full(frames.shape[1:], np.nan, dtype=np.float32)
+        elif step == 0:
+            yield frames[index]
+        else:
+            if index not in inner:
+                pair = network.between(frames[index], frames[index + 1], (1 / 3, 2 / 3), periodic)
+                inner = {index: np.asarray(pair, dtype=np.float32)}
+            yield inner[index][step - 1]

@@ -1,0 +1,101 @@
+"""Training material on disk: one folder a month with fine and coarse fields as plain, memory-mappable arrays."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepcams.errors import DeepcamsError
+from deepcams.files.atomic import atomic_path, write_text
+from deepcams.files.checksum import sha256
+from deepcams.grid.nodes import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """A month of hourly GEOS-CF and its degraded companion.
+
+    fine : (T, H, W), coarse : (T, h, w) float32 memory maps, ug m-3, NaN where missing.  times : (T,) datetime64[s].
+    """
+
+    fine: np.ndarray
+    coarse: np.ndarray
+    times: np.ndarray
+    fine_grid: Grid
+    coarse_grid: Grid
+    operator: str
+    synthetic: str | None
+
+
+class ShardWriter:
+    """Write a shard frame by frame; a context manager that leaves either the whole shard or none of it."""
+
+    def __init__(self, folder: Path, times: np.ndarray, fine_grid: Grid, coarse_grid: Grid, about: dict):
+        self.folder = Path(folder)
+        self._times, self._grids, self._about = times, {"fine": fine_grid, "coarse": coarse_grid}, about
+
+    def __enter__(self) -> "ShardWriter":
+        self._contexts = {name: atomic_path(self.folder / f"{name}.npy") for name in self._grids}
+        self._maps = {
+            name: np.lib.format.open_memmap(
+                context.__enter__(), mode="w+", dtype=np.float32, shape=(len(self._times), *self._grids[name].shape)
+            )
+            for name, context in self._contexts.items()
+        }
+        return self
+
+    def write(self, start: int, fine: np.ndarray, coarse: np.ndarray) -> None:
+        """Write frames from `start` on: fine (n, H, W), coarse (n, h, w)."""
+        self._maps["fine"][start : start + len(fine)] = fine
+        self._maps["coarse"][start : start + len(coarse)] = coarse
+
+    def __exit__(self, kind, error, trace) -> None:
+        for data in self._maps.values():
+            data.flush()
+        self._maps = {}
+        for context in self._contexts.values():
+            context.__exit__(kind, error, trace)
+        if kind is None:
+            index = {
+                **self._about,
+                "times": [str(time) for time in self._times],
+                "grids": {
+                    name: {"north": grid.latitude[0], "west": grid.longitude[0], "shape": grid.shape, "step": grid.step}
+                    for name, grid in self._grids.items()
+                },
+                "sha256": {name: sha256(self.folder / f"{name}.npy") for name in self._grids},
+            }
+            write_text(self.folder / "index.json", json.dumps(index, indent=1) + "\n")
+
+
+def read_shard(folder: str | Path) -> Shard:
+    """Open a shard without reading its fields. Raises DeepcamsError naming the folder if it is not whole."""
+    folder = Path(folder)
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("fine", "coarse")}
+        grids = {name: _grid(index["grids"][name]) for name in arrays}
+        times = np.array(index["times"], dtype="datetime64[s]")
+    except (OSError, ValueError, KeyError) as error:
+        raise DeepcamsError(f"The shard in {folder} is damaged ({error}). Delete the folder and run again.") from error
+    for name, array in arrays.items():
+        if array.shape != (len(times), *grids[name].shape):
+            raise DeepcamsError(
+                f"The shard in {folder} is damaged: {name}.npy has shape {array.shape} where "
+                f"{(len(times), *grids[name].shape)} is expected. Delete the folder and run again."
+            )
+    return Shard(
+        **arrays,
+        times=times,
+        fine_grid=grids["fine"],
+        coarse_grid=grids["coarse"],
+        operator=index["operator"],
+        synthetic=index.get("synthetic"),
+    )
+
+
+def _grid(entry: dict) -> Grid:
+    rows, columns = entry["shape"]
+    step = entry["step"]
+    return Grid(entry["north"] - step * np.arange(rows), entry["west"] + step * np.arange(columns), step)
