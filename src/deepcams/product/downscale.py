@@ -1,0 +1,131 @@
+"""Hourly coarse fields to the product: refine, close, round, measure what was written, and write it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from deepcams.config.digest import digest
+from deepcams.files.checksum import sha256
+from deepcams.files.netcdf import Encoding, read_field
+from deepcams.files.rounding import round_mantissa
+from deepcams.grid.blocks import coarsen
+from deepcams.grid.nodes import Grid, Region, coarse_grid, from_axes, locate, refine
+from deepcams.inference.closure import closure_error
+from deepcams.inference.spatial import SpatialNetwork, refine_frames
+from deepcams.models.catalogue import build
+from deepcams.models.checkpoint import read
+from deepcams.product.attributes import Provenance
+from deepcams.product.months import Product, days_of, write_by_days
+
+FRAMES = 4  # refined at a time: a global fine frame is 4 MB, and a network needs many times that
+
+
+def downscale_spatial(
+    hourly: str | Path,
+    model: str | Path,
+    out: str | Path,
+    *,
+    region: Region | None,
+    closure: str,
+    mantissa_bits: int,
+    level: int,
+    code: str,
+    threads: int,
+) -> None:
+    """Refine a month of hourly 0.75° fields, as `downscale_temporal` wrote it, into a month of the product.
+
+    code : digest of the code, part of what decides whether days that a killed run left behind can be used.
+    """
+    field = read_field(hourly)
+    grid = from_axes(field.latitude.values, field.longitude.values)[0]
+    found = read(model, "spatial")
+    network = build(found.stage, found.network, found.weights)
+    hours = field.time.values.astype("datetime64[s]")
+    earlier = json.loads(field.attrs["provenance"])
+    networks = {**earlier["networks"], "spatial": f"{found.network}:{sha256(model)[:16]}"}
+    settings = {"closure": closure, "mantissa_bits": mantissa_bits, "region": vars(region) if region else None}
+    product = Product(
+        grid=refine(coarse_grid(region) if region else grid),
+        record=(hours[0], np.datetime64(field.attrs["last_analysis"], "s")),
+        provenance=Provenance(
+            sources=earlier["cams"],
+            networks=networks,
+            configuration=digest({**settings, "networks": networks}),
+            synthetic=field.attrs.get("synthetic"),
+        ),
+        encoding=Encoding(mantissa_bits=mantissa_bits, level=level),
+    )
+
+    def coarse_fields(wanted: np.ndarray) -> np.ndarray:
+        start = int(np.searchsorted(hours, wanted[0]))
+        return field[start : start + len(wanted)].values
+
+    write_product(
+        out,
+        hours,
+        coarse_fields,
+        grid,
+        network,
+        closure,
+        product,
+        key=digest({**settings, "level": level, "code": code, "input": sha256(hourly), "model": sha256(model)}),
+        threads=threads,
+    )
+
+
+def write_product(
+    out: str | Path,
+    hours: np.ndarray,
+    coarse_fields: Callable[[np.ndarray], np.ndarray],
+    grid: Grid,
+    network: SpatialNetwork,
+    closure: str,
+    product: Product,
+    *,
+    key: str,
+    threads: int = 2,
+    by_date: bool = True,
+) -> None:
+    """Write the product's `hours` to `out`, a day at a time.
+
+    coarse_fields : gives the coarse fields (n, H, W) on `grid` of n given hours, ascending from call to call.
+    key : digest of everything the numbers depend on.  by_date : whether days are calendar days, as in files that will
+    be joined, or simply 24 hours each.
+    """
+    region = coarsen(product.grid)
+    rows, columns = locate(region, grid)
+
+    def compute(wanted: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+        coarse = coarse_fields(wanted)
+        fine = np.concatenate(
+            [
+                refine_frames(coarse[start : start + FRAMES], grid, region, network, closure)
+                for start in range(0, len(coarse), FRAMES)
+            ]
+        )
+        if product.encoding.mantissa_bits is not None:
+            round_mantissa(fine, product.encoding.mantissa_bits)
+        if closure == "none":
+            return fine, {}
+        target = _checkable(coarse[:, rows][:, :, columns], region)
+        errors = [closure_error(frame, wanted_mean, region) for frame, wanted_mean in zip(fine, target, strict=True)]
+        return fine, {"closure_max_relative_error": max(errors)}
+
+    days = days_of(hours) if by_date else [hours[i : i + 24] for i in range(0, len(hours), 24)]
+    write_by_days(out, key, days, compute, product, label=f"refine {Path(out).name}", threads=threads)
+
+
+def _checkable(coarse: np.ndarray, region: Grid) -> np.ndarray:
+    """Coarse fields (n, H, W) without the values whose blocks reach beyond the region: those are closed as well, but
+    what lies in the file is only part of their block.
+    """
+    coarse = coarse.copy()
+    if not region.is_periodic:
+        coarse[:, :, [0, -1]] = np.nan
+    if not (region.is_periodic and region.has_north_pole):
+        coarse[:, 0] = np.nan
+    if not (region.is_periodic and region.has_south_pole):
+        coarse[:, -1] = np.nan
+    return coarse

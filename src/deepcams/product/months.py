@@ -1,0 +1,161 @@
+"""The hourly product of a month: written day by day, each day a whole file, so that a killed job loses one day at most.
+
+The 0.25° product and the hourly 0.75° intermediate are the same kind of file on different grids and encodings.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from deepcams.calendar import HOUR
+from deepcams.errors import DeepcamsError
+from deepcams.files.netcdf import Encoding, FieldWriter, check_whole, concatenate, read_layout
+from deepcams.grid.nodes import Grid, from_axes
+from deepcams.product import attributes
+from deepcams.progress import progress
+
+PRODUCT_ENCODING = Encoding(mantissa_bits=7)
+LOSSLESS = Encoding()
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """What all files of one product share.
+
+    record : the first and the last analysis of the whole record (datetime64); hours outside it are flagged missing.
+    encoding : `PRODUCT_ENCODING` for the product, `LOSSLESS` for the hourly 0.75° intermediate.
+    """
+
+    grid: Grid
+    record: tuple[np.datetime64, np.datetime64]
+    provenance: attributes.Provenance
+    encoding: Encoding = PRODUCT_ENCODING
+    variable: str = "pm25"
+    quantity: Mapping[str, str] = field(default_factory=lambda: dict(attributes.PM25))
+
+
+class ProductWriter(FieldWriter):
+    """A FieldWriter that knows the product's attributes and small variables."""
+
+    def __init__(self, path: str | Path, times: np.ndarray, product: Product, threads: int = 2):
+        times = np.asarray(times).astype("datetime64[s]")
+        super().__init__(
+            path,
+            times=times,
+            grid=product.grid,
+            encoding=product.encoding,
+            variable=product.variable,
+            attributes=attributes.variable_attributes(product.quantity),
+            global_attributes=attributes.global_attributes(times, product.grid, product.provenance),
+            extra=attributes.small_variables(times, product.grid, product.record),
+            coordinate_attributes=attributes.coordinate_attributes(),
+            threads=threads,
+        )
+
+    def add_statistics(self, statistics: Mapping[str, float]) -> None:
+        """State `closure_…` figures in the file; the largest wins if called again. ValueError for other names."""
+        wrong = [name for name in statistics if not name.startswith("closure_")]
+        if wrong:
+            raise ValueError(f"statistics must be named closure_…, not {wrong}")
+        merged = attributes.merge_statistics([self.late_attributes, statistics])
+        self.late_attributes.update({name: np.float64(value) for name, value in merged.items()})
+
+
+def days_of(hours: np.ndarray) -> list[np.ndarray]:
+    """Split hourly instants into calendar days: a list of (24,) arrays, the last of them maybe shorter."""
+    dates = hours.astype("datetime64[D]")
+    return [hours[dates == date] for date in np.unique(dates)]
+
+
+def write_by_days(
+    out: str | Path,
+    key: str,
+    days: Sequence[np.ndarray],
+    compute: Callable[[np.ndarray], tuple[np.ndarray, Mapping[str, float]]],
+    product: Product,
+    *,
+    label: str | None = None,
+    threads: int = 2,
+) -> None:
+    """Write `out` day by day and go on where a killed run stopped.
+
+    key : a digest of everything the numbers depend on; finished days of another key are thrown away.
+    days : the hours of each day, (24,) datetime64 each (the last may be shorter).
+    compute : gives a day's values (24, H, W) float32 and its `closure_…` statistics, which become the file's maxima.
+    Finished days stand in `.{out name}.days-{key}` beside `out`, which is removed once `out` is whole; joining them
+    copies compressed chunks. A day is compressed while the next one is computed; `compute` may reuse nothing that it
+    returned.  Raises whatever `compute` raises, and DeepcamsError as FieldWriter and concatenate do.
+    """
+    out = Path(out)
+    folder = out.parent / f".{out.name}.days-{key}"
+    for other in out.parent.glob(f".{out.name}.days-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    paths = [folder / f"{hours[0].astype('datetime64[D]')}.nc" for hours in days]
+    pending: tuple[ProductWriter, Future] | None = None
+    with ThreadPoolExecutor(1) as background:
+        try:
+            for path, hours in progress(zip(paths, days, strict=True), label or out.name, "day", len(days)):
+                writer = ProductWriter(path, hours, product, threads)
+                if _is_finished(writer):
+                    continue
+                values, statistics = compute(hours)
+                writer.add_statistics(statistics)
+                if pending is not None:
+                    ready, pending = pending, None
+                    _finish(*ready)
+                # Only the compression runs beside `compute`: the netCDF library is not safe in two threads.
+                writer.__enter__()
+                pending = writer, background.submit(writer.write, 0, values)
+        finally:
+            if pending is not None:
+                _finish(*pending)
+    join_files(paths, out)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def join_files(paths: Sequence[str | Path], out: str | Path, *, contiguous: bool = True) -> None:
+    """Join product files along time by chunk copy, with their provenance merged.
+
+    contiguous : the hours must follow each other without a gap.  Raises DeepcamsError as `concatenate` and
+    `merge_global_attributes` do.
+    """
+    layouts = [read_layout(path) for path in paths]
+    if not layouts:
+        raise DeepcamsError(f"There is nothing to join into {out}: the list of files is empty.")
+    grid, _, _ = from_axes(layouts[0].latitude, layouts[0].longitude)
+    merged = attributes.merge_global_attributes(
+        [str(path) for path in paths],
+        [part.global_attributes for part in layouts],
+        [part.times for part in layouts],
+        grid,
+    )
+    concatenate(paths, out, merged, contiguous=contiguous, step=HOUR)
+
+
+def _finish(writer: ProductWriter, written: Future) -> None:
+    """Wait for a day's chunks and put its file into place, or remove it if writing failed."""
+    try:
+        written.result()
+    except BaseException as error:
+        if not writer.__exit__(type(error), error, error.__traceback__):
+            raise
+    else:
+        writer.__exit__(None, None, None)
+
+
+def _is_finished(writer: ProductWriter) -> bool:
+    """Whether a former run left this day whole."""
+    if not writer.path.exists():
+        return False
+    try:
+        read_layout(writer.path, writer.layout.variable)
+        check_whole(writer.path, writer.layout)
+    except DeepcamsError:
+        writer.path.unlink()
+        return False
+    return True
