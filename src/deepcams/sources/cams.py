@@ -1,0 +1,177 @@
+"""CAMS EAC4 months as the Atmosphere Data Store delivers them (Inness et al. 2019, doi:10.5194/acp-19-3515-2019).
+
+Three layouts are in circulation: of the GRIB converter with and without the settings made for ERA5 (2024 and later),
+and the packed netCDF-3 of before. ECMWF: the format "should not be considered stable"; so everything is checked.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from deepcams.calendar import Month, is_analysis
+from deepcams.errors import DeepcamsError
+from deepcams.grid.nodes import COARSE_STEP, Grid, from_axes, locate
+from deepcams.sources.access import access_problem
+from deepcams.sources.checks import check_magnitude, is_constant, require_same_origin, some, time_text, typical
+from deepcams.sources.delivered import Field, open_field
+
+VARIABLES = ("pm2p5", "PM2P5")
+
+
+def read_cams(
+    path: str | Path, *, first: np.datetime64 | None = None, last: np.datetime64 | None = None
+) -> xr.DataArray:
+    """Read a file of the Atmosphere Data Store: NetCDF of any of its layouts, or a zip archive around it.
+
+    first, last : read only the frames between, both included; the others are not looked at beyond their times.
+    Returns DataArray "pm25" (time, latitude, longitude) float32, ug m-3, at least one frame, in time order, on the
+    globe or a box of it; missing values NaN. Values below zero are kept: they are noise of GRIB packing (step about
+    0.4 ug m-3), and cutting them off here would bias the mean.
+    Raises DeepcamsError, naming the file, for everything that is not 3-hourly PM2.5 on EAC4's 0.75° nodes.
+    """
+    with open_field(path, VARIABLES, COARSE_STEP, "CAMS EAC4") as field:
+        _check_times(field)
+        order = np.argsort(field.times)
+        times = field.times[order]
+        wanted = np.ones(len(times), dtype=bool)
+        if first is not None:
+            wanted &= times >= first
+        if last is not None:
+            wanted &= times <= last
+        order, times = order[wanted], times[wanted]
+        values = np.empty((len(times), *field.grid.shape), dtype=np.float32)
+        for position, index in enumerate(order):
+            values[position] = field.frame(int(index))
+        _check_values(values, times, field)
+        return _array(values, times, field.grid, field.synthetic)
+
+
+def require_frames(array: xr.DataArray, expected: np.ndarray, where: str) -> None:
+    """Raise DeepcamsError listing the times of `expected` (T,) that `array` lacks; `where` says where it comes from."""
+    missing = np.setdiff1d(np.asarray(expected).astype("datetime64[s]"), _times(array))
+    if missing.size:
+        raise DeepcamsError(
+            f"{where} lacks {missing.size} of {len(expected)} analyses: {some([time_text(t) for t in missing])}. "
+            "Fetch the whole month, all eight times of each day (00, 03 … 21 UTC)."
+        )
+
+
+def retrieve_month(
+    source: str, month: Month, *, path: str, grid: Grid | None = None, record_end: bool = False
+) -> xr.DataArray:
+    """All analyses of a month and the next day's 00 UTC: DataArray "pm25" (8n + 1, H, W) float32, ug m-3.
+
+    source : local or nature_run.  path : pattern of the files, with {year} and {month} in it.  grid : the coarse box
+    to cut out; None keeps what the file holds.  The last frame comes from the next month's file where the month's own
+    file lacks it; it may be missing only if `record_end` says that there is no next month (8n frames then).
+    Raises DeepcamsError for missing files and frames, and for everything `read_cams` refuses.
+    """
+    if source not in ("local", "nature_run"):
+        raise DeepcamsError(access_problem("cams", source) or f"cams.source {source!r} is not known.")
+    file = month_path(path, month)
+    if not file.is_file():
+        raise DeepcamsError(
+            f"There is no CAMS file for {month}: {file} does not exist. Put it there, or correct cams.path "
+            f"(now {path})."
+        )
+    array = _crop(read_cams(file, first=month.start, last=month.end), grid, file)
+    require_frames(array, month.analyses(with_next=False), f"{file} ({month})")
+    if month.end in _times(array):
+        return array
+    following = month_path(path, month.next())
+    if following.is_file() and following != file:
+        extra = read_cams(following, first=month.end, last=month.end)
+        if extra.sizes["time"]:
+            require_same_origin({str(file): array.attrs, str(following): extra.attrs})
+            return _append(array, _crop(extra, grid, following), following)
+    if record_end:
+        return array
+    raise DeepcamsError(
+        f"{file} ends at {time_text(_times(array)[-1])}, and the analysis of {time_text(month.end)}, which the last "
+        f"three hours of {month} need, is not in {following} either. Fetch {month.next()} too, or let cams.last end "
+        f"the record with {month}."
+    )
+
+
+def month_path(path: str, month: Month) -> Path:
+    """The file of a month: `path` with {year} and {month} filled in."""
+    return Path(path.format(year=f"{month.year:04d}", month=f"{month.month:02d}"))
+
+
+def _check_times(field: Field) -> None:
+    unique, counts = np.unique(field.times, return_counts=True)
+    if (counts > 1).any():
+        repeated = [time_text(time) for time in unique[counts > 1]]
+        raise DeepcamsError(
+            f"{field.where}: {some(repeated)} {'is' if len(repeated) == 1 else 'are'} there more than once. "
+            "Fetch the file again, or keep one frame of each time."
+        )
+    odd = unique[~is_analysis(unique)]
+    if odd.size:
+        raise DeepcamsError(
+            f"{field.where}: {some([time_text(time) for time in odd])} UTC "
+            f"{'is no analysis time' if odd.size == 1 else 'are no analysis times'} of CAMS EAC4 (00, 03 … 21 UTC). "
+            "Fetch the analyses of the reanalysis, not a forecast."
+        )
+
+
+def _check_values(values: np.ndarray, times: np.ndarray, field: Field) -> None:
+    if len(times) == 0:
+        return
+    medians = np.array([typical(frame) for frame in values])
+    if not np.isfinite(medians).any():
+        raise DeepcamsError(f"{field.where} holds nothing but missing values. Fetch the file again.")
+    constant = [time for time, frame in zip(times, values, strict=True) if is_constant(frame)]
+    if constant:
+        shown = some([time_text(time) for time in constant])
+        raise DeepcamsError(
+            f"{field.where} has the same value everywhere at {shown}; such frames come from failed transfers. "
+            "Delete the file and fetch it again."
+        )
+    check_magnitude(medians, field.units, field.where)
+
+
+def _array(values: np.ndarray, times: np.ndarray, grid: Grid, synthetic: str | None) -> xr.DataArray:
+    attributes = {
+        "standard_name": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
+        "long_name": "PM2.5 near the surface, CAMS EAC4",
+        "units": "ug m-3",
+        "cell_methods": "time: point",
+    }
+    if synthetic:
+        attributes["synthetic"] = synthetic
+    return xr.DataArray(
+        values,
+        coords={"time": times, "latitude": grid.latitude, "longitude": grid.longitude},
+        dims=("time", "latitude", "longitude"),
+        name="pm25",
+        attrs=attributes,
+    )
+
+
+def _crop(array: xr.DataArray, grid: Grid | None, file: Path) -> xr.DataArray:
+    if grid is None:
+        return array
+    there, _, _ = from_axes(array.latitude.values, array.longitude.values)
+    try:
+        rows, columns = locate(grid, there)
+    except DeepcamsError as error:
+        raise DeepcamsError(
+            f"{file} does not cover the region: {error} Fetch a larger area, or choose a smaller region."
+        ) from error
+    return _array(array.values[:, rows][:, :, columns], _times(array), grid, array.attrs.get("synthetic"))
+
+
+def _append(array: xr.DataArray, extra: xr.DataArray, file: Path) -> xr.DataArray:
+    if array.shape[1:] != extra.shape[1:] or not (
+        np.array_equal(array.latitude, extra.latitude) and np.array_equal(array.longitude, extra.longitude)
+    ):
+        raise DeepcamsError(f"{file} holds another area than the month before. Fetch both with the same area.")
+    grid, _, _ = from_axes(array.latitude.values, array.longitude.values)
+    times = np.concatenate([_times(array), _times(extra)])
+    return _array(np.concatenate([array.values, extra.values]), times, grid, array.attrs.get("synthetic"))
+
+
+def _times(array: xr.DataArray) -> np.ndarray:
+    return array.time.values.astype("datetime64[s]")
