@@ -1,0 +1,86 @@
+"""The simulation experiment month by month, and its tables in the layout of the paper's Tables 2 and 3."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from deepcams.errors import DeepcamsError
+from deepcams.files.atomic import atomic_path, write_text
+from deepcams.models.catalogue import build
+from deepcams.models.checkpoint import read
+from deepcams.progress import progress
+from deepcams.training.shards import read_shard
+from deepcams.validation.scores import Method, baselines, rows, score
+
+CONFIGURED = "configured"  # what the configuration would do to CAMS
+SCORES = ("r", "rmse", "mae")
+
+
+def evaluate_month(
+    stage: str, index: str | Path, models: dict[str, str | Path], out: str | Path, *, closure: str = "none"
+) -> None:
+    """Score the configured networks beside the baselines on a month's shard and write one CSV row a method.
+
+    stage : "temporal", "spatial" or "joint".  models : model files by stage.  closure : of the configured chain.
+    In time fields are interpolated and scored at 0.25°, as the paper does; in space and jointly from the shard's
+    degraded fields. Scores are averages over the frames' scores, as the paper's are; "pooled" ones over all pairs.
+    """
+    shard = read_shard(Path(index).parent)
+    networks = {name: read(path, name) for name, path in models.items()}
+    label = " + ".join(found.network for found in networks.values())
+    if stage != "temporal" and closure != "none":
+        label += " + closure"
+    method = Method(
+        CONFIGURED,
+        **{name: build(name, found.network, found.weights) for name, found in networks.items()},
+        closure=None if stage == "temporal" else closure,
+    )
+    result = score(
+        stage,
+        progress(shard.fine, f"score {stage} {Path(index).parent.name}", "hours"),
+        shard.fine_grid,
+        methods=[method, *baselines(stage)],
+        operator=None if stage == "temporal" else shard.operator,
+        coarse=None if stage == "temporal" else shard.coarse,
+    )
+    table = pd.DataFrame(rows(result))
+    table.insert(0, "month", Path(index).parent.name)
+    table.insert(2, "networks", [label, *table["method"][1:]])
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def write_tables(months: Sequence[str | Path], csv: str | Path, markdown: str | Path) -> None:
+    """Join the months' scores: every row into `csv`, and into `markdown` a row a month and their average."""
+    table = pd.concat([pd.read_csv(path) for path in months], ignore_index=True)
+    if table.empty:
+        raise DeepcamsError("There are no scores to put into a table; the test period of the simulation is empty.")
+    with atomic_path(csv) as temporary:
+        table.to_csv(temporary, index=False)
+    write_text(markdown, _markdown(table))
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    methods = list(dict.fromkeys(table["method"]))
+    label = table["networks"].iloc[0]
+    columns = [f"{name} {method}" for name in ("R", "RMSE", "MAE") for method in methods]
+    lines = [
+        f"Averages over frames; RMSE and MAE in µg m⁻³; *{CONFIGURED}* is {label}.",
+        "",
+        "| month | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    values = {
+        name: table.pivot(index="month", columns="method", values=f"{name}_mean_of_frames")[methods] for name in SCORES
+    }
+    for month in values["r"].index:
+        lines.append(_row(month, [values[name].loc[month] for name in SCORES]))
+    lines.append(_row("average", [values[name].mean() for name in SCORES]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(label: str, parts: list[pd.Series]) -> str:
+    formats = ("{:.4f}", "{:.2f}", "{:.3f}")
+    cells = [form.format(value) for form, part in zip(formats, parts, strict=True) for value in part]
+    return f"| {label} | " + " | ".join(cells) + " |"

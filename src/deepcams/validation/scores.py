@@ -1,0 +1,319 @@
+"""Skill of downscaling in time, in space and in both, on fields whose truth is known.
+
+The truth is hourly and at 0.25°. It is degraded first, on all of the file, and scored after, on the region: what is
+outside the region helps as it would in the product. Windows of three hours follow one another, frames 0-3, 3-6, …; the
+two frames inside a window are what is scored in time and in both, every frame in space.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from deepcams.degrade.operators import degrade, margin
+from deepcams.errors import DeepcamsError
+from deepcams.grid.blocks import coarse_around
+from deepcams.grid.nodes import FACTOR, Grid, describe, refine, row_weights
+from deepcams.inference.closure import close
+from deepcams.models import spatial_interpolation, temporal_interpolation
+from deepcams.validation.metrics import Moments
+
+STAGES = ("temporal", "spatial", "joint")
+WINDOW = 3  # hours between two analyses
+FRACTIONS = (1 / 3, 2 / 3)
+
+
+class TemporalNetwork(Protocol):
+    """What downscales in time."""
+
+    halo: int
+
+    def between(self, first, last, fractions: tuple[float, ...], periodic: bool) -> np.ndarray:
+        """Fields between two frames (H, W): (len(fractions), H, W)."""
+
+
+class SpatialNetwork(Protocol):
+    """What downscales in space."""
+
+    halo: int
+
+    def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
+        """Frames (B, H, W) on refine(grid)."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One line of a table: networks for the stage and what is done after.
+
+    closure : "none" (cut off below 0), "block_mean", or None to leave the fields as they come.
+    """
+
+    name: str
+    temporal: TemporalNetwork | None = None
+    spatial: SpatialNetwork | None = None
+    closure: str | None = None
+
+
+@dataclass
+class _Tally:
+    """Sums of one method: over all pairs, by area, and of each frame's own scores."""
+
+    plain: Moments = field(default_factory=Moments)
+    weighted: Moments = field(default_factory=Moments)
+    frames: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def add(self, estimate: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> None:
+        own = Moments().add(estimate, truth)
+        if own.count:
+            scores = own.scores()
+            self.frames.append((scores["r"], scores["rmse"], scores["mae"]))
+        self.plain.merge(own)
+        self.weighted.add(estimate, truth, weights)
+
+    def scores(self) -> dict:
+        means = np.mean(self.frames, axis=0) if self.frames else np.full(3, math.nan)
+        of_frames = dict(zip(("r", "rmse", "mae"), means.tolist(), strict=True))
+        return _without_nan({**self.plain.scores(), "weighted": self.weighted.scores(), "mean_of_frames": of_frames})
+
+
+def baselines(stage: str) -> list[Method]:
+    """What every network must beat, training-free. Raises DeepcamsError for an unknown stage."""
+    linear, bicubic = temporal_interpolation.linear(), spatial_interpolation.bicubic()
+    if stage == "temporal":
+        return [
+            Method("linear", temporal=linear),
+            Method("nearest", temporal=temporal_interpolation.nearest()),
+            Method("linear_as_printed", temporal=temporal_interpolation.linear_as_printed()),
+        ]
+    if stage == "spatial":
+        kernels = ("bicubic", "bilinear", "nearest", "lanczos3")
+        return [
+            *(Method(name, spatial=getattr(spatial_interpolation, name)()) for name in kernels),
+            Method("bicubic+closure", spatial=bicubic, closure="block_mean"),
+        ]
+    if stage == "joint":
+        printed = temporal_interpolation.linear_as_printed()
+        return [
+            Method("linear+bicubic", linear, bicubic),
+            Method("linear+bilinear", linear, spatial_interpolation.bilinear()),
+            Method("linear+bicubic+closure", linear, bicubic, "block_mean"),
+            Method("linear_as_printed+bicubic", printed, bicubic),
+        ]
+    raise DeepcamsError(f"There is no stage {stage!r} to score; choose one of {', '.join(STAGES)}.")
+
+
+def score(
+    stage: str,
+    fields: Iterable[np.ndarray],
+    grid: Grid,
+    *,
+    methods: Sequence[Method] | None = None,
+    operator: str | None = None,
+    parameters: dict[str, float] | None = None,
+    region: tuple[float, float, float, float] | None = None,
+    coarse: Iterable[np.ndarray] | None = None,
+) -> dict:
+    """Score methods of a stage on hourly fields.
+
+    stage : "temporal", "spatial" or "joint".   fields : truth, consecutive hours, (T, H, W) float32 on the 0.25°
+    `grid`: an array, a memory map or any iterable of frames; at most four are held at once. A grid that does not begin
+    and end on 0.75° nodes is widened to the next ones by repeating its edge before it is degraded.
+    methods : by default `baselines(stage)`.
+    operator, parameters : the degradation; needed in space and in both. In time, None interpolates and scores at 0.25°,
+    an operator degrades first and does both at 0.75°.
+    region : north, west, south, east in degrees, edges included, of the nodes scored; None is all of the file.
+    coarse : coarse frames to use in place of degrading, one for each of `fields`, on the 0.75° grid that covers `grid`;
+    `operator` then only names them and gives the margin.
+
+    Where the grid is not the full circle, or ends short of a pole, a margin is lost on that side: the coarse nodes
+    whose degradation lacks support (at least one, as nodes outside the last coarse one are not interpolated), three
+    fine nodes each. Nothing is lost in time at 0.25°, nor at a pole. Beyond an open edge every method continues the
+    field in its own way; within its halo (2 coarse nodes for bicubic) that costs it some skill.
+
+    Returns {"stage", "degradation", "region" (of the nodes scored), "nodes" [rows, columns], "step", "frames" (fields
+    scored), "margin" (nodes and degrees), "methods": {name: scores}}. Scores are those of `Moments.scores` over all
+    pairs; under "weighted" the same weighted by the cells' areas, which is the cosine of latitude but for the poles;
+    under "mean_of_frames" r, rmse and mae averaged over frames, as in the paper's tables. None where undefined.
+    Raises DeepcamsError for an unknown stage or operator, an empty region, or fewer frames than a window needs.
+    """
+    methods = baselines(stage) if methods is None else list(methods)
+    _check_methods(stage, methods)
+    if operator is None and (stage != "temporal" or coarse is not None):
+        raise DeepcamsError(f"Scoring {stage} downscaling needs a degradation, for instance block_mean.")
+    setting = _Setting(stage, grid, operator, parameters or {})
+    window = setting.window(region)
+    weights = row_weights(setting.grid)[window[0], None]
+    tallies = {method.name: _Tally() for method in methods}
+    count = 0
+    for truth, inputs in _cases(stage, fields, coarse, setting):
+        for method in methods:
+            estimates = _apply(method, inputs, setting)
+            for estimate, frame in zip(estimates, truth, strict=True):
+                tallies[method.name].add(estimate[window], frame[window], weights)
+        count += len(truth)
+    if not count:
+        needed = "one frame" if stage == "spatial" else f"{WINDOW + 1} consecutive hourly frames"
+        raise DeepcamsError(f"Scoring {stage} downscaling needs at least {needed}.")
+    latitude, longitude = setting.grid.latitude[window[0]], setting.grid.longitude[window[1]]
+    west = longitude[0]
+    east = west + (longitude[-1] - west) % 360.0
+    return {
+        "stage": stage,
+        "degradation": None if operator is None else {"operator": operator, **(parameters or {})},
+        "region": {
+            "north": float(latitude[0]),
+            "west": float(west),
+            "south": float(latitude[-1]),
+            "east": float(east),
+        },
+        "nodes": [len(latitude), len(longitude)],
+        "step": setting.grid.step,
+        "frames": count,
+        "margin": {"nodes": setting.margin, "degrees": setting.margin * setting.grid.step},
+        "methods": {name: tally.scores() for name, tally in tallies.items()},
+    }
+
+
+def rows(result: dict) -> list[dict]:
+    """A result as flat rows, one for each method, for tables: weighted and per-frame scores get a suffix."""
+    table = []
+    for name, scores in result["methods"].items():
+        flat = {"method": name, "frames": result["frames"]}
+        flat |= {key: value for key, value in scores.items() if not isinstance(value, dict)}
+        flat |= {f"{key}_weighted": value for key, value in scores["weighted"].items() if key != "n"}
+        flat |= {f"{key}_mean_of_frames": value for key, value in scores["mean_of_frames"].items()}
+        table.append(flat)
+    return table
+
+
+class _Setting:
+    """Grids and margin of a scoring: `grid` is where truth and estimates are compared."""
+
+    def __init__(self, stage: str, file: Grid, operator: str | None, parameters: dict):
+        self.file, self.operator, self.parameters = file, operator, parameters
+        if operator is None:
+            self.coarse = self.fine = None
+            self.grid, self.margin = file, 0
+            return
+        self.coarse, self.widening = coarse_around(file)
+        self.fine = refine(self.coarse)
+        lost = margin(operator, **parameters)
+        if stage == "temporal":
+            self.grid, self.margin = self.coarse, max(1, lost)
+        else:
+            self.grid, self.margin = self.fine, FACTOR * max(1, lost)
+
+    def widened(self, frame: np.ndarray) -> np.ndarray:
+        """A frame of the file on `fine`."""
+        if self.operator is None or not np.any(self.widening):
+            return frame
+        return np.pad(frame, self.widening, mode="edge")
+
+    def degraded(self, frame: np.ndarray) -> np.ndarray:
+        return degrade(frame, self.fine, self.operator, **self.parameters)
+
+    def window(self, region: tuple[float, float, float, float] | None) -> tuple[np.ndarray | slice, np.ndarray]:
+        """Rows (a slice) and columns (indices, west to east) to score."""
+        (top, bottom), (left, right) = self._open_edges()
+        height, width = self.grid.shape
+        inside_rows, columns = np.arange(top, height - bottom), np.arange(left, width - right)
+        if region is not None:
+            north, west, south, east = region
+            latitude, longitude = self.grid.latitude[inside_rows], self.grid.longitude[columns]
+            inside_rows = inside_rows[(latitude <= north + 1e-6) & (latitude >= south - 1e-6)]
+            span = 360.0 if east - west >= 360.0 else (east - west) % 360.0
+            from_west = (longitude - west + 1e-6) % 360.0
+            chosen = from_west <= span + 2e-6
+            columns = columns[chosen][np.argsort(from_west[chosen], kind="stable")]
+        if not len(inside_rows) or not len(columns):
+            raise DeepcamsError(
+                f"Nothing is left to score: the region {'(all of it)' if region is None else region} has no node in "
+                f"{describe(self.grid)} inside the margin of {self.margin} nodes at its open edges."
+            )
+        return slice(int(inside_rows[0]), int(inside_rows[-1]) + 1), columns
+
+    def _open_edges(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Nodes of `grid` lost to the margin: (north, south), (west, east), counted from the file's own edges."""
+        if self.operator is None:
+            return (0, 0), (0, 0)
+        rows, columns = self.widening if self.grid is self.fine else ((0, 0), (0, 0))
+        poles = (self.grid.has_north_pole, self.grid.has_south_pole)
+        lost_rows = tuple(0 if pole else self.margin + added for pole, added in zip(poles, rows, strict=True))
+        lost_columns = tuple(0 if self.grid.is_periodic else self.margin + added for added in columns)
+        return lost_rows, lost_columns
+
+
+def _check_methods(stage: str, methods: list[Method]) -> None:
+    needed = {"temporal": ("temporal",), "spatial": ("spatial",), "joint": ("temporal", "spatial")}
+    if stage not in needed:
+        raise DeepcamsError(f"There is no stage {stage!r} to score; choose one of {', '.join(STAGES)}.")
+    if len({method.name for method in methods}) < len(methods) or not methods:
+        raise DeepcamsError("Every method to score needs a name of its own, and at least one is needed.")
+    for method in methods:
+        for part in needed[stage]:
+            if getattr(method, part) is None:
+                raise DeepcamsError(f"The method {method.name} has no {part} network, which {stage} downscaling needs.")
+
+
+def _cases(
+    stage: str, fields: Iterable[np.ndarray], coarse: Iterable[np.ndarray] | None, setting: _Setting
+) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Yield (true frames to score, frames to start from)."""
+    size = 1 if stage == "spatial" else WINDOW + 1
+    frames: list[np.ndarray] = []
+    coarser = None if coarse is None else iter(coarse)
+    given: list[np.ndarray] = []
+    for frame in fields:
+        if np.shape(frame) != setting.file.shape:
+            raise DeepcamsError(f"A frame of {np.shape(frame)} nodes is not on {describe(setting.file)}.")
+        frames.append(setting.widened(np.asarray(frame)))
+        if coarser is not None:
+            following = next(coarser, None)
+            if following is None or np.shape(following) != setting.coarse.shape:
+                raise DeepcamsError(f"Each field needs its coarse one on {describe(setting.coarse)}.")
+            given.append(np.asarray(following))
+        if len(frames) < size:
+            continue
+        yield _case(stage, frames, given, setting)
+        frames, given = ([], []) if stage == "spatial" else (frames[-1:], given[-1:])
+
+
+def _case(
+    stage: str, frames: list[np.ndarray], given: list[np.ndarray], setting: _Setting
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ends = [0] if stage == "spatial" else [0, WINDOW]
+    if setting.operator is None:
+        return frames[1:WINDOW], [frames[index] for index in ends]
+    inputs = [given[index] if given else setting.degraded(frames[index]) for index in ends]
+    if stage == "spatial":
+        return frames, inputs
+    if stage == "joint":
+        return frames[1:WINDOW], inputs
+    inner = range(1, WINDOW)
+    return [given[index] if given else setting.degraded(frames[index]) for index in inner], inputs
+
+
+def _apply(method: Method, inputs: list[np.ndarray], setting: _Setting) -> np.ndarray:
+    """Fields of a method: (n, H, W) on the grid of comparison."""
+    frames = np.stack(inputs)
+    if method.temporal is not None and len(inputs) == 2:
+        grid = setting.file if setting.coarse is None else setting.coarse
+        frames = method.temporal.between(inputs[0], inputs[1], FRACTIONS, grid.is_periodic)
+    if setting.coarse is None or frames.shape[-2:] == setting.grid.shape:
+        return frames
+    fine = method.spatial.refine(frames, setting.coarse)
+    return fine if method.closure is None else close(fine, frames, setting.coarse, method.closure)
+
+
+def _without_nan(scores: dict) -> dict:
+    """JSON knows no NaN."""
+    return {
+        key: _without_nan(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and math.isnan(value)
+        else value
+        for key, value in scores.items()
+    }
