@@ -1,0 +1,181 @@
+"""Maps with coastlines: Equal Earth for the globe, plate carrée in true proportions for a region. Works offline."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.image import AxesImage
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from deepcams.geography.load import coastlines
+from deepcams.grid.nodes import Grid
+
+COAST = "#3b4754"
+MISSING = "#e8ebee"
+# Šavrič, Patterson & Jenny (2019), Int. J. Geogr. Inf. Sci. 33, 454-465.
+_A1, _A2, _A3, _A4 = 1.340264, -0.081106, 0.000893, 0.003796
+_ROOT3 = np.sqrt(3.0)
+
+
+def equal_earth(longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Plane coordinates of places (degrees) on a unit sphere, centred on the prime meridian."""
+    theta = np.arcsin(_ROOT3 / 2 * np.sin(np.radians(latitude)))
+    squared = theta**2
+    x = 2 * _ROOT3 * np.radians(longitude) * np.cos(theta) / (3 * _slope(squared))
+    return x, theta * (_A1 + _A2 * squared + squared**3 * (_A3 + _A4 * squared))
+
+
+def inverse_equal_earth(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude (degrees) of plane coordinates; NaN outside the map."""
+    theta = y / _A1
+    for _ in range(12):  # Newton; converges in fewer steps everywhere on the map
+        squared = theta**2
+        error = theta * (_A1 + _A2 * squared + squared**3 * (_A3 + _A4 * squared)) - y
+        theta = theta - error / _slope(squared)
+    sine = 2 / _ROOT3 * np.sin(theta)
+    longitude = np.degrees(3 * x * _slope(theta**2) / (2 * _ROOT3 * np.cos(theta)))
+    outside = (np.abs(sine) > 1 + 1e-9) | (np.abs(longitude) > 180 + 1e-9)
+    latitude = np.degrees(np.arcsin(sine.clip(-1, 1)))
+    return np.where(outside, np.nan, longitude), np.where(outside, np.nan, latitude)
+
+
+def _slope(squared: np.ndarray) -> np.ndarray:
+    return _A1 + 3 * _A2 * squared + squared**3 * (7 * _A3 + 9 * _A4 * squared)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What part of the Earth a map shows. `globe`: all of it, in Equal Earth; else the box, in plate carrée.
+
+    Longitudes of a box go on rising across the date line.
+    """
+
+    globe: bool
+    north: float = 90.0
+    west: float = -180.0
+    south: float = -90.0
+    east: float = 180.0
+
+    @property
+    def aspect(self) -> float:
+        """Width over height on paper."""
+        if self.globe:
+            return 2.05
+        middle = np.cos(np.radians((self.north + self.south) / 2))
+        return float((self.east - self.west) * max(middle, 0.05) / (self.north - self.south))
+
+    def project(self, longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates on the map of places in degrees."""
+        longitude, latitude = np.asarray(longitude, float), np.asarray(latitude, float)
+        if self.globe:
+            return equal_earth((longitude + 180.0) % 360.0 - 180.0, latitude)
+        return (longitude - self.west) % 360.0 + self.west, latitude
+
+
+def frame_of(grid: Grid) -> Frame:
+    """The map that shows a grid: the globe for a global one, else its box."""
+    if grid.is_periodic and grid.latitude[0] - grid.latitude[-1] > 120:
+        return Frame(globe=True)
+    half = grid.step / 2
+    north, south = min(90.0, grid.latitude[0] + half), max(-90.0, grid.latitude[-1] - half)
+    return Frame(False, north, grid.longitude[0] - half, south, grid.longitude[-1] + half)
+
+
+def draw_field(
+    axes: Axes, field: np.ndarray, grid: Grid, norm: Normalize, cmap: str, frame: Frame | None = None, width: int = 1100
+) -> AxesImage:
+    """Draw a field (H, W) with coastlines; `width`: pixels of a global map. Returns the image, for a colour bar."""
+    frame = frame or frame_of(grid)
+    if frame.globe:
+        right, top = _half_axes()
+        height = round(width * top / right)
+        x = (np.arange(width) + 0.5) / width * 2 * right - right
+        y = top - (np.arange(height) + 0.5) / height * 2 * top
+        longitude, latitude = inverse_equal_earth(*np.meshgrid(x, y))
+        raster = sample(field, grid, longitude, latitude)
+        extent = (-right, right, -top, top)
+    else:
+        half = grid.step / 2
+        raster = field
+        extent = (
+            grid.longitude[0] - half, grid.longitude[-1] + half, grid.latitude[-1] - half, grid.latitude[0] + half
+        )  # fmt: skip
+    image = axes.imshow(raster, extent=extent, norm=norm, cmap=cmap, zorder=1, aspect="auto", interpolation="nearest")
+    if frame.globe:
+        image.set_clip_path(_outline(axes, "none"))
+    prepare(axes, frame)
+    return image
+
+
+def prepare(axes: Axes, frame: Frame) -> None:
+    """Set up axes as a map: extent, proportions, outline or ticks, coastlines."""
+    axes.add_collection(LineCollection(_coasts(frame), colors=COAST, linewidths=0.45, zorder=3, capstyle="round"))
+    if frame.globe:
+        right, top = _half_axes()
+        axes.set_axis_off()
+        axes.set_xlim(-right * 1.005, right * 1.005)
+        axes.set_ylim(-top * 1.01, top * 1.01)
+        axes.set_aspect("equal")
+        axes.add_patch(_outline(axes, MISSING, zorder=0))
+        axes.add_patch(_outline(axes, "none", zorder=4))
+        return
+    axes.set_facecolor(MISSING)
+    axes.set_xlim(frame.west, frame.east)
+    axes.set_ylim(frame.south, frame.north)
+    axes.set_aspect(1 / max(float(np.cos(np.radians((frame.north + frame.south) / 2))), 0.05))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees((value + 180) % 360 - 180, "E", "W")))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees(value, "N", "S")))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(True)
+
+
+def sample(field: np.ndarray, grid: Grid, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+    """Value of the nearest node at places; NaN where a place is NaN or outside the grid."""
+    rows, columns = grid.shape
+    with np.errstate(invalid="ignore"):
+        row = np.floor((grid.latitude[0] - latitude) / grid.step + 0.5)
+        column = np.floor(((longitude - grid.longitude[0] + grid.step / 2) % 360.0) / grid.step)
+        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        i, j = np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)
+    return np.where(inside, field[i, j], np.nan)
+
+
+def _half_axes() -> tuple[float, float]:
+    x, y = equal_earth(np.array([180.0, 0.0]), np.array([0.0, 90.0]))
+    return float(x[0]), float(y[1])
+
+
+def _coasts(frame: Frame) -> list[np.ndarray]:
+    if frame.globe:
+        return [np.column_stack(equal_earth(line[:, 0], line[:, 1])) for line in coastlines()]
+    lines = []
+    for line in coastlines():
+        for turn in (-360.0, 0.0, 360.0):
+            x, y = line[:, 0] + turn, line[:, 1]
+            if x.max() >= frame.west and x.min() <= frame.east and y.max() >= frame.south and y.min() <= frame.north:
+                lines.append(np.column_stack([x, y]))
+    return lines
+
+
+def _outline(axes: Axes, colour: str, zorder: float = 0) -> PathPatch:
+    latitude = np.linspace(-90, 90, 181)
+    sides = [equal_earth(np.full(181, 180.0), latitude), equal_earth(np.full(181, -180.0), latitude[::-1])]
+    vertices = np.concatenate([np.column_stack(side) for side in sides])
+    path = Path(np.concatenate([vertices, vertices[:1]]), closed=True)
+    return PathPatch(
+        path, facecolor=colour, edgecolor="#7b8794", linewidth=0.7, zorder=zorder, transform=axes.transData
+    )
+
+
+def _degrees(value: float, positive: str, negative: str) -> str:
+    if abs(value) < 1e-9:
+        return "0°"
+    if abs(abs(value) - 180) < 1e-9 and positive == "E":
+        return "180°"
+    return f"{abs(value):g}°{positive if value > 0 else negative}"

@@ -1,0 +1,113 @@
+"""Tables of the report as HTML. Every text that comes from data is escaped."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from deepcams.errors import DeepcamsError
+
+METRICS = (("r", "R", 4, True), ("rmse", "RMSE", 2, False), ("mae", "MAE", 3, False))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a network on a test year, in the layout of Xiao et al. (2022), Tables 2 and 3.
+
+    path : CSV with the columns month, method, r, rmse, mae.  network : which of the methods is the network.
+    """
+
+    title: str
+    path: Path | str
+    network: str
+
+
+def read_evaluation(evaluation: Evaluation) -> pd.DataFrame:
+    """The scores of an evaluation: month, method, r, rmse, mae. Raises DeepcamsError if columns are missing."""
+    table = pd.read_csv(evaluation.path, dtype={"month": str, "method": str}, keep_default_na=False,
+                        na_values={key: [""] for key in ("r", "rmse", "mae")})  # fmt: skip
+    missing = {"month", "method", "r", "rmse", "mae"} - set(table)
+    if missing:
+        raise DeepcamsError(f"{evaluation.path} lacks the columns {', '.join(sorted(missing))}.")
+    return table
+
+
+def evaluation_table(table: pd.DataFrame, network: str) -> str:
+    """Months down, scores by method across, the network last, averages below, the best of each in bold."""
+    methods = [name for name in dict.fromkeys(table["method"]) if name != network]
+    methods += [network] if (table["method"] == network).any() else []
+    wide = table.pivot_table(index="month", columns="method", values=["r", "rmse", "mae"], aggfunc="first")
+    months = [str(month) for month in wide.index]
+    head = "".join(f'<th colspan="{len(methods)}" scope="colgroup">{label}{_unit(key)}</th>'
+                   for key, label, *_ in METRICS)  # fmt: skip
+    second = "".join(f'<th scope="col">{escape(name)}</th>' for _ in METRICS for name in methods)
+    body = []
+    for label, values in [*zip(months, (wide.loc[m] for m in wide.index), strict=True), ("Average", wide.mean())]:
+        cells = []
+        for key, _, digits, high in METRICS:
+            numbers = [float(values.get((key, name), math.nan)) for name in methods]
+            cells += _best_marked(numbers, digits, high)
+        css = ' class="total"' if label == "Average" else ""
+        body.append(f'<tr{css}><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>')
+    return _wrap(
+        f'<thead><tr><th rowspan="2" scope="col">Month</th>{head}</tr><tr>{second}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody>"
+    )
+
+
+def score_table(rows: Iterable[dict], columns: Sequence[tuple[str, str, int]], label: str = "method") -> str:
+    """Rows of scores. columns : (key, heading, digits); digits -1 for counts, -2 for per cent."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for _, heading, _ in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(str(row[label]))}</th>'
+        + "".join(f"<td>{number(row.get(key), digits)}</td>" for key, _, digits in columns)
+        + "</tr>"
+        for row in rows
+    )
+    return _wrap(f'<thead><tr><th scope="col"></th>{head}</tr></thead><tbody>{body}</tbody>')
+
+
+def key_values(items: Iterable[tuple[str, object]]) -> str:
+    """Two columns: name and value."""
+    body = "".join(
+        f'<tr><th scope="row">{escape(str(key))}</th><td class="text">{escape(_text(value))}</td></tr>'
+        for key, value in items
+    )
+    return _wrap(f"<tbody>{body}</tbody>")
+
+
+def number(value: object, digits: int) -> str:
+    """A score as text, a dash where it is undefined."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if digits == -1:
+        return f"{int(value):,}".replace(",", "\u202f")
+    if digits == -2:
+        return f"{100 * float(value):.1f}\u202f%".replace("-", "−")
+    return f"{float(value):.{digits}f}".replace("-", "−")
+
+
+def _best_marked(numbers: list[float], digits: int, high: bool) -> list[str]:
+    finite = [value for value in numbers if not math.isnan(value)]
+    best = (max(finite) if high else min(finite)) if finite else math.nan
+    return [
+        f"<td><b>{number(value, digits)}</b></td>" if value == best else f"<td>{number(value, digits)}</td>"
+        for value in numbers
+    ]
+
+
+def _wrap(table: str) -> str:
+    return f'<div class="scroll" tabindex="0"><table>{table}</table></div>'
+
+
+def _unit(key: str) -> str:
+    return "" if key == "r" else " (µg/m³)"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

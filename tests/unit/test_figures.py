@@ -1,0 +1,265 @@
+"""Maps and figures: geometry, what is drawn, and the same bytes for the same data."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from scipy.interpolate import RegularGridInterpolator
+
+from deepcams.errors import DeepcamsError
+from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, fine_globe, refine
+from deepcams.report import figures, station_figures
+from deepcams.report.maps import Frame, draw_field, equal_earth, frame_of, inverse_equal_earth, sample
+from deepcams.report.plot import FIGURES as FIGURE_NAMES
+from deepcams.report.plot import plot_year
+from deepcams.report.style import concentration_scale, decade_ticks, difference_scale, new_figure, save_png
+from deepcams.validation.summary import BIN_EDGES
+
+PACIFIC = Region(north=3.0, west=172.5, south=-15.0, east=190.5)
+COARSE = coarse_grid(PACIFIC)
+FINE = refine(COARSE)
+RNG = np.random.default_rng(0)
+PRODUCT = RNG.lognormal(2, 0.5, (4, *FINE.shape)).astype(np.float32)
+CAMS = PRODUCT[:, ::3, ::3]
+TIMES = np.datetime64("2018-01-01T00", "s") + np.arange(4) * np.timedelta64(1, "h")
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(lambda item: hasattr(item, "get_text"))]
+
+
+def test_equal_earth_has_its_published_proportions_and_equal_areas():
+    x, y = equal_earth(np.array([180.0, 0.0]), np.array([0.0, 90.0]))
+    assert (x[0], y[1]) == pytest.approx((2.70663, 1.31736), abs=1e-4)
+    # The area between two parallels on the map is that on the sphere: 2π (sin φ₂ - sin φ₁).
+    latitude = np.linspace(20, 50, 4001)
+    right, height = equal_earth(np.full(latitude.shape, 180.0), latitude)
+    area = np.trapezoid(2 * right, height)
+    assert area == pytest.approx(2 * np.pi * np.diff(np.sin(np.radians([20, 50])))[0], rel=1e-5)
+
+
+def test_equal_earth_is_inverted_and_knows_its_outside():
+    longitude, latitude = np.meshgrid(np.linspace(-180, 180, 37), np.linspace(-90, 90, 19))
+    back = inverse_equal_earth(*equal_earth(longitude, latitude))
+    assert back[0] == pytest.approx(longitude, abs=1e-6)
+    assert back[1] == pytest.approx(latitude, abs=1e-6)
+    assert np.isnan(inverse_equal_earth(np.array([2.6]), np.array([1.3]))[0]).all()
+
+
+def test_sampling_takes_the_nearest_node_across_the_date_line():
+    field = np.arange(FINE.shape[0] * FINE.shape[1], dtype=float).reshape(FINE.shape)
+    values = sample(field, FINE, np.array([-179.9, 180.1, 0.0, np.nan]), np.array([2.9, 2.9, 2.9, 2.9]))
+    column = round((180.0 - 172.5) / 0.25)
+    assert values[:2].tolist() == [field[0, column], field[0, column]]
+    assert np.isnan(values[2:]).all()
+
+
+def test_a_region_across_the_date_line_keeps_rising_longitudes_and_has_coasts():
+    frame = frame_of(FINE)
+    assert not frame.globe and (frame.west, frame.east) == (172.375, 190.625)
+    assert frame.project(np.array([-179.0]), np.array([0.0]))[0] == pytest.approx(181.0)
+    axes = new_figure(3, 3).subplots()
+    draw_field(axes, PRODUCT[0], FINE, LogNorm(1, 100), "magma_r")
+    inside = [
+        line
+        for line in axes.collections[0].get_segments()
+        if ((line[:, 0] > 177) & (line[:, 0] < 182) & (line[:, 1] < -15.5 + 2)).any()
+    ]
+    assert inside  # Fiji, on both sides of 180°
+    axes.figure.canvas.draw()
+    assert "180°" in [tick.get_text() for tick in axes.get_xticklabels()]
+
+
+def test_the_globe_is_drawn_in_equal_earth_with_every_pixel_where_it_belongs():
+    grid = coarse_globe()
+    field = np.broadcast_to(grid.latitude[:, None], grid.shape).copy()
+    axes = new_figure(4, 2).subplots()
+    image = draw_field(axes, field, grid, LogNorm(1, 100), "magma_r", width=400)
+    raster = np.ma.filled(image.get_array().astype(float), np.nan)
+    y = np.linspace(1, -1, raster.shape[0], endpoint=False) - 1 / raster.shape[0]
+    expected = inverse_equal_earth(np.zeros(len(y)), y * equal_earth(np.array(0.0), np.array(90.0))[1])[1]
+    assert raster[:, 200] == pytest.approx(expected, abs=0.75)
+    assert np.isnan(raster[0, 0]) and frame_of(grid).globe
+
+
+def test_bilinear_agrees_with_scipy_and_wraps_around_the_globe():
+    found = figures.bilinear(CAMS[0].astype(float), COARSE, FINE)
+    places = np.stack(np.meshgrid(-FINE.latitude, FINE.longitude, indexing="ij"), axis=-1)
+    expected = RegularGridInterpolator((-COARSE.latitude, COARSE.longitude), CAMS[0].astype(float))(places)
+    assert found == pytest.approx(expected, rel=1e-6)
+    field = RNG.normal(size=coarse_globe().shape)
+    found = figures.bilinear(field, coarse_globe(), fine_globe())
+    assert found[::3, ::3] == pytest.approx(field)
+    assert found[0, -1] == pytest.approx(field[0, -1] / 3 + field[0, 0] * 2 / 3)
+
+
+def test_the_busiest_box_holds_the_plume_and_starts_on_a_coarse_node():
+    grid = fine_globe()
+    field = np.full(grid.shape, 3.0)
+    field[300:330:2, 900:940:2] = 300.0
+    rows, columns, box = figures.busiest_box(field, grid)
+    assert rows.start <= 300 and rows.stop >= 330 and columns.start <= 900 and columns.stop >= 940
+    assert rows.start % 3 == 0 and columns.start % 3 == 0
+    assert box.shape == (rows.stop - rows.start, columns.stop - columns.start)
+    assert figures.busiest_box(PRODUCT[0], FINE)[2].shape == FINE.shape
+
+
+def test_scales_have_round_ends_and_readable_ticks():
+    norm = concentration_scale(np.array([0.7, 3.0, 170.0, np.nan, 0.0]))
+    assert (norm.vmin, norm.vmax) == pytest.approx((0.5, 200.0))
+    assert decade_ticks(norm) == [1.0, 3.0, 10.0, 30.0, 100.0]
+    norm = difference_scale(np.array([-3.0, 1.0, np.nan]))
+    assert (norm.vmin, norm.vmax) == (-5.0, 5.0)
+    assert concentration_scale(np.zeros(3)).vmin > 0 and difference_scale(np.zeros(3)).vmax > 0
+
+
+def stations(count=6):
+    rows = [
+        {"station": f"s{k}", "name": f"Place {k}", "country": "FJ", "latitude": -10.0 + k, "longitude": 178.0 + k,
+         "field": field, "n": 100 if k else 3, "rmse": 5.0 + k, "bias": k - 3.0}
+        for k in range(count) for field in ("product", "cams")
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def series(days, name="Place"):
+    time = pd.date_range("2018-01-01T01:00", periods=24 * days, freq="h")
+    values = RNG.lognormal(2, 0.5, (3, len(time)))
+    return pd.DataFrame(
+        {"time": time, "observed": values[0], "cams": values[1], "product": values[2], "name": name, "country": "FJ",
+         "latitude": -17.5, "longitude": 178.0}
+    )  # fmt: skip
+
+
+def diurnal():
+    return pd.DataFrame(
+        [
+            {"hour": h, "field": f, "n": 5, "observed": 10 + h, "modelled": 9 + h}
+            for f in ("product", "cams")
+            for h in range(24)
+        ]
+    )
+
+
+def scatter():
+    counts = np.zeros((len(BIN_EDGES) - 1,) * 2, int)
+    counts[20:40, 22:38] = 7
+    score = {"n": 2240, "r": 0.6, "rmse": 12.0, "bias": -3.0, "fac2": None}
+    return station_figures.scatter({"cams": counts, "product": counts.T}, BIN_EDGES, {"cams": score, "product": score})
+
+
+FIGURES = {
+    "mean": lambda: figures.mean_maps(PRODUCT.mean(axis=0), FINE, CAMS.mean(axis=0), COARSE),
+    "sequence": lambda: figures.sequence(TIMES, [CAMS[0], None, None, CAMS[3]], COARSE, PRODUCT, FINE),
+    "zoom": lambda: figures.zoom(TIMES[0], CAMS[0], COARSE, PRODUCT[0], FINE),
+    "zoom with truth": lambda: figures.zoom(TIMES[0], CAMS[0], COARSE, PRODUCT[0], FINE, PRODUCT[1]),
+    "scatter": scatter,
+    "series": lambda: station_figures.series(series(3)),
+    "diurnal": lambda: station_figures.diurnal(diurnal()),
+    "scores": lambda: station_figures.score_bars([{"method": "product", "rmse": 1.0, "mae": None, "r": 0.9},
+                                                  {"method": "CAMS", "rmse": 2.0, "mae": float("nan"), "r": None}]),
+    "stations": lambda: station_figures.station_map(stations(), frame_of(FINE)),
+    "stations of the globe": lambda: station_figures.station_map(stations(), Frame(globe=True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES.keys())
+def test_every_figure_gives_the_same_png_twice_without_date_or_software(tmp_path, draw):
+    state = RNG.bit_generator.state
+    for name in ("a.png", "b.png"):
+        RNG.bit_generator.state = state
+        figure = draw()
+        assert isinstance(figure, Figure)
+        save_png(figure, tmp_path / name)
+    data = (tmp_path / "a.png").read_bytes()
+    assert data == (tmp_path / "b.png").read_bytes()
+    assert b"Software" not in data and b"tIME" not in data and b"Date" not in data
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("name", ["mean", "sequence", "zoom with truth", "scatter", "series", "diurnal", "stations"])
+def test_concentrations_carry_their_unit(name):
+    assert any("µg m⁻³" in text for text in texts(FIGURES[name]()))
+
+
+def test_long_series_are_shown_as_daily_means_and_gaps_stay_open():
+    table = series(60)
+    table = table[(table["time"] < "2018-01-10") | (table["time"] > "2018-01-20")]
+    axes = station_figures.series(table).axes[0]
+    assert "daily mean" in axes.get_ylabel()
+    line = next(line for line in axes.lines if line.get_label() == "observed")
+    days = table.set_index("time")["observed"].resample("D").mean()
+    assert np.asarray(line.get_ydata(), float) == pytest.approx(days.to_numpy(), nan_ok=True)
+    assert np.isnan(np.asarray(line.get_ydata(), float)).sum() == 10
+
+
+def test_a_long_sequence_wraps_into_rows_of_four_hours():
+    times = TIMES[0] + np.arange(6) * np.timedelta64(1, "h")
+    coarse = [CAMS[0] if k % 3 == 0 else None for k in range(6)]
+    figure = figures.sequence(times, coarse, COARSE, np.concatenate([PRODUCT, PRODUCT[:2]]), FINE)
+    shown = [axes for axes in figure.axes if axes.get_visible() and axes.images]
+    assert len(shown) == 6 + 2
+    assert texts(figure).count("no analysis") == 4
+
+
+def test_a_station_s_name_is_never_read_as_mathematics(tmp_path):
+    figure = station_figures.series(series(2, name=r"$\frac{$ <b> 5$"))
+    save_png(figure, tmp_path / "s.png")
+    assert figure.axes[0].get_title(loc="left").startswith(r"\$\frac{\$")
+
+
+def test_no_difference_in_rmse_draws_white_dots_and_sparse_stations_are_grey():
+    figure = station_figures.station_map(stations(), frame_of(FINE))
+    grey, dots = figure.axes[1].collections[-2:]
+    assert len(grey.get_offsets()) == 1 and len(dots.get_offsets()) == 5
+    assert np.asarray(dots.get_array()) == pytest.approx(np.zeros(5))
+
+
+def test_missing_cells_are_drawn_as_missing():
+    field = PRODUCT[0].copy()
+    field[:10] = np.nan
+    axes = new_figure(3, 3).subplots()
+    image = draw_field(axes, field, FINE, LogNorm(1, 100), "magma_r")
+    assert np.ma.getmaskarray(image.get_array())[:10].all()
+    assert not np.ma.getmaskarray(image.get_array())[10:].any()
+
+
+@pytest.fixture
+def year(tmp_path):
+    """Files of a small year without stations, as the validation leaves them."""
+    hours = TIMES[0] + np.arange(12) * np.timedelta64(1, "h")
+    for name, grid, times in (("product", FINE, hours), ("truth", FINE, hours), ("cams", COARSE, hours[::3])):
+        values = RNG.lognormal(2, 0.5, (len(times), *grid.shape)).astype(np.float32)
+        xr.Dataset(
+            {"pm25": (("time", "latitude", "longitude"), values)},
+            coords={"time": times, "latitude": grid.latitude, "longitude": grid.longitude},
+        ).to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+    np.savez(tmp_path / "mean.npz", product=PRODUCT[0], latitude=FINE.latitude, longitude=FINE.longitude, cams=CAMS[0],
+             cams_latitude=COARSE.latitude, cams_longitude=COARSE.longitude)  # fmt: skip
+    (tmp_path / "summary.json").write_text(json.dumps({"truth": [], "stations": {"scores": []}}))
+    tables = {name: tmp_path / f"{name}.csv" for name in ("scatter", "series", "diurnal", "stations")}
+    for path in tables.values():
+        path.write_text("\n")
+    return {
+        "summary_path": tmp_path / "summary.json", "tables": tables, "mean_path": tmp_path / "mean.npz",
+        "product_path": tmp_path / "product.nc", "coarse_path": tmp_path / "cams.nc",
+        "truth_path": tmp_path / "truth.nc",
+    }  # fmt: skip
+
+
+def test_a_year_without_stations_still_gets_all_its_figures(tmp_path, year):
+    outputs = {name: tmp_path / f"{name}.png" for name in FIGURE_NAMES}
+    plot_year(outputs, **year, dpi=60)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in outputs.values())
+
+
+def test_unknown_figures_and_times_are_refused(tmp_path, year):
+    with pytest.raises(DeepcamsError, match="pie"):
+        plot_year({"pie": tmp_path / "pie.png"}, **year)
+    for time, hours in (("2018-01-01T01", 4), ("2018-01-01T09", 4), ("2018-01-01T00", 13)):
+        with pytest.raises(DeepcamsError, match="analysis time"):
+            plot_year({"sequence": tmp_path / "s.png"}, **year, time=time, hours=hours)

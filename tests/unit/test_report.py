@@ -1,0 +1,219 @@
+"""The report: whole in itself, safe against hostile names, and honest."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepcams.errors import DeepcamsError
+from deepcams.report import page
+from deepcams.report.page import write_index, write_year_report
+from deepcams.report.station_figures import message
+from deepcams.report.style import save_png
+from deepcams.report.tables import Evaluation
+
+HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)>'
+
+
+class Reader(HTMLParser):
+    """Collects elements, addresses and text, and checks that elements are closed in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.addresses, self.text = [], [], [], ""
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+
+def score(field, r, rmse, selection="all hours"):
+    return {"selection": selection, "field": field, "n": 1000, "r": r, "rmse": rmse, "mae": 3.0, "bias": -1.0,
+            "nmb": -0.1, "fac2": 0.8}  # fmt: skip
+
+
+def truth(method, rmse, hours="all"):
+    values = {"n": 10, "r": 0.9, "rmse": rmse, "mae": 1.0, "bias": 0.1}
+    return {"method": method, "hours": hours} | values | {f"{key}_area": value for key, value in values.items()}
+
+
+def summary(**changes):
+    return {
+        "year": 2018, "synthetic": None, "first_hour": "2018-01-01T00:00:00", "last_hour": "2018-01-31T23:00:00",
+        "grid": {}, "truth": [],
+        "stations": {"number": 3, "settings": {"daily_hours": 19, "station_pairs": 24},
+                     "scores": [score("product", 0.6, 12.0), score("cams", 0.5, 14.0)],
+                     "counts": {"measurements read": 1200, "below the minimum": 7}},
+        "fields": {"product": {"hours": 744, "missing_hours": 0, "missing_cells": 0, "infinite_cells": 0,
+                               "negative_cells": 0, "minimum": 0.1, "maximum": 900.0, "mean": 9.5,
+                               "closure_error": 0.0039}, "cams": {}},
+        "attributes": {"title": "Hourly PM2.5", "history": "made"},
+        **changes,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A function: write the report of a summary, return its text."""
+    save_png(message("nothing"), tmp_path / "figure.png")
+
+    def write(content=None, **options):
+        (tmp_path / "summary.json").write_text(json.dumps(content or summary()))
+        options.setdefault("figures", {"mean": tmp_path / "figure.png"})
+        write_year_report(tmp_path / "2018.html", summary_path=tmp_path / "summary.json", **options)
+        return (tmp_path / "2018.html").read_text()
+
+    return write
+
+
+def evaluation(tmp_path, network_rmse=4.0):
+    rows = [
+        {"month": f"2020-{m:02d}", "method": name, "r": 0.9 + m / 1000, "rmse": rmse + m, "mae": 0.5}
+        for m in (1, 2, 3)
+        for name, rmse in (("XVFI", network_rmse), ("linear", 5.0), ("nearest", 9.0))
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "evaluation.csv", index=False)
+    return Evaluation("Temporal network", tmp_path / "evaluation.csv", "XVFI")
+
+
+def test_the_page_loads_nothing_from_anywhere(tmp_path, make):
+    text = make(
+        summary(attributes={"references": "https://doi.org/10.1/x", "more": HOSTILE}),
+        evaluations=[evaluation(tmp_path)],
+    )
+    reader = Reader(text)
+    assert {"script", "link", "iframe", "object"}.isdisjoint(reader.elements)
+    assert all(a.startswith(("data:image/png;base64,", "#")) or a == "index.html" for a in reader.addresses)
+    assert not re.search(r"url\s*\(|@import", text)
+
+
+def test_hostile_texts_are_shown_not_run(tmp_path, make):
+    content = summary(
+        synthetic=HOSTILE, attributes={HOSTILE: HOSTILE}, truth=[truth(HOSTILE, 1.0), truth("product", 2.0)]
+    )
+    content["stations"]["counts"][HOSTILE] = 1
+    content["stations"]["scores"].append(score("product", 0.5, 1.0, HOSTILE))
+    table = pd.DataFrame([{"month": HOSTILE, "method": m, "r": 1, "rmse": 1, "mae": 1} for m in (HOSTILE, "n")])
+    table.to_csv(tmp_path / "hostile.csv", index=False)
+    text = make(
+        content, details={HOSTILE: HOSTILE}, evaluations=[Evaluation(HOSTILE, tmp_path / "hostile.csv", HOSTILE)]
+    )
+    reader = Reader(text)
+    assert reader.elements.count("script") == 0 and reader.elements.count("img") == 1
+    assert reader.text.count(HOSTILE) >= 9
+
+
+def test_synthetic_data_are_announced_loudly_and_real_ones_are_not(make):
+    assert "Synthetic data" not in make()
+    text = make(summary(synthetic="A model made these data up."))
+    assert '<div class="banner" role="note"><strong>Synthetic data</strong>A model made these data up.' in text
+
+
+@pytest.mark.parametrize(
+    ("product", "cams", "words", "good"),
+    [
+        ((0.6, 12.0), (0.5, 14.0), "is better than CAMS: RMSE 12.00 against 14.00", True),
+        ((0.5, 14.0), (0.6, 12.0), "is not better than CAMS: RMSE 14.00 against 12.00", False),
+        ((0.6, 12.0), (0.6, 12.0), "is not better than CAMS", False),
+        ((0.6, 15.0), (0.5, 14.0), "in R only, not in RMSE", False),
+        ((0.4, 12.0), (0.5, 14.0), "in RMSE only, not in R", False),
+        ((None, 12.0), (None, 14.0), "in RMSE only", False),
+    ],
+)
+def test_the_page_says_plainly_how_the_product_compares_with_cams(make, product, cams, words, good):
+    content = summary()
+    content["stations"]["scores"] = [score("product", *product), score("cams", *cams)]
+    text = make(content)
+    verdict = re.search(r'<p class="verdict (good|bad)">(At stations[^<]*)</p>', text)
+    assert words in verdict[2] and (verdict[1] == "good") == good
+
+
+@pytest.mark.parametrize(("rmse", "words"), [(2.0, "is better than"), (3.5, "is not better than")])
+def test_the_product_is_judged_by_the_best_simpler_method(make, rmse, words):
+    rows = [truth("product", rmse), truth("nearest", 9.0), truth("cubic", 3.0), truth("cubic", 0.1, "analysis")]
+    text = make(summary(truth=rows))
+    change = f"{100 * (rmse / 3.0 - 1):+.1f} %"
+    assert f"the product {words} the best simpler method, cubic: RMSE {rmse:.3f} against 3.000 µg/m³ ({change})" in text
+
+
+@pytest.mark.parametrize(("rmse", "words"), [(4.0, "is better than"), (6.0, "is not better than")])
+def test_networks_are_judged_and_shown_month_by_month(tmp_path, make, rmse, words):
+    text = make(evaluations=[evaluation(tmp_path, rmse)])
+    assert f"the network XVFI {words} the best simpler method, linear" in text
+    table = text[text.index('<section id="networks">') :]
+    rows = re.findall(r"<tr[^>]*><th scope=\"row\">([^<]*)</th>(.*?)</tr>", table)[:4]
+    assert [name for name, _ in rows] == ["2020-01", "2020-02", "2020-03", "Average"]
+    cells = re.findall(r"<td>(.*?)</td>", rows[3][1])
+    # R of linear, nearest, XVFI; then RMSE: averages of 5, 9 and the network's, plus 2; best ones bold.
+    values = [re.sub("<.*?>", "", cell) for cell in cells]
+    assert values[3:6] == ["7.00", "11.00", f"{rmse + 2:.2f}"]
+    assert [cell.startswith("<b>") for cell in cells[3:6]] == [rmse > 5, False, rmse < 5]
+
+
+def test_a_year_without_stations_says_so(make):
+    content = summary()
+    content["stations"] = {"number": 0, "settings": {}, "scores": [], "counts": {"measurements read": 0}}
+    assert "No station measurement could be compared" in make(content)
+
+
+def test_flaws_of_the_fields_are_stated(make):
+    assert "no value is missing, infinite or negative" in make()
+    content = summary()
+    content["fields"]["product"]["negative_cells"] = 4
+    text = make(content)
+    assert "The product is not complete" in text and "no value is missing" not in text
+
+
+def test_a_page_beyond_the_limit_is_refused_and_nothing_is_left(tmp_path, make):
+    big = tmp_path / "big.png"
+    big.write_bytes(b"\x89PNG" + np.random.default_rng(0).bytes(page.LARGEST))
+    with pytest.raises(DeepcamsError, match="10 MB"):
+        make(figures={"mean": big})
+    assert not (tmp_path / "2018.html").exists()
+
+
+def test_what_is_no_png_is_refused(tmp_path, make):
+    (tmp_path / "no.png").write_text("<html>")
+    with pytest.raises(DeepcamsError, match=r"no\.png"):
+        make(figures={"mean": tmp_path / "no.png"})
+
+
+def test_an_evaluation_without_its_columns_is_refused(tmp_path, make):
+    (tmp_path / "e.csv").write_text("month,method,r\n2020-01,linear,0.9\n")
+    with pytest.raises(DeepcamsError, match="mae, rmse"):
+        make(evaluations=[Evaluation("T", tmp_path / "e.csv", "XVFI")])
+
+
+def test_the_index_lists_all_years_in_order(tmp_path):
+    paths = []
+    for year in (2019, 2018):
+        paths.append(tmp_path / f"{year}.json")
+        paths[-1].write_text(json.dumps(summary(year=year, synthetic="Made up." if year == 2019 else None)))
+    write_index(tmp_path / "index.html", summaries=paths)
+    text = (tmp_path / "index.html").read_text()
+    reader = Reader(text)
+    assert [a for a in reader.addresses if a.endswith(".html")] == ["2018.html", "2019.html"]
+    assert "2019</a> (synthetic)" in text and "2018</a> (synthetic)" not in text
+    assert "Synthetic data" in text and "is better than CAMS" in text
+
+
+def test_the_same_inputs_give_the_same_page(make):
+    assert make() == make()
