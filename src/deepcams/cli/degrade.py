@@ -1,0 +1,63 @@
+"""`deepcams degrade`: a coarse file out of a fine one, registered to the coarse nodes."""
+
+import argparse
+
+from deepcams.cli.options import must_exist
+from deepcams.degrade.operators import OPERATORS, degrade, margin
+from deepcams.files.netcdf import Encoding, FieldWriter
+from deepcams.grid.blocks import coarse_within
+from deepcams.grid.nodes import from_axes, refine
+from deepcams.progress import progress
+from deepcams.sources.geoscf import read_geoscf
+
+HELP = """\
+Degrade the 0.25° fields of a GEOS-CF file to 0.75°, as training input is made.
+
+block_mean   area-weighted mean of the 3×3 fine nodes around a coarse node (default)
+imresize     MATLAB's antialiased bicubic, registered to the nodes
+bicubic      without antialiasing, as the code released with the paper: equals point
+gaussian     normal weights, --sigma fine cells
+point        the fine node that is the coarse node
+
+Where the file is not global, the outermost coarse nodes lack part of their support; how many is stated."""
+
+FRAMES = 24
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("input", metavar="IN.nc", help="GEOS-CF fields, 0.25°, whole or a box")
+    parser.add_argument("output", metavar="OUT.nc", help="0.75° fields, ug m-3")
+    parser.add_argument("--operator", choices=OPERATORS, default="block_mean")
+    parser.add_argument("--sigma", type=float, help="width of the gaussian, fine cells (default: 1)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Degrade and write."""
+    field = read_geoscf(must_exist(options.input))
+    coarse, rows, columns = coarse_within(from_axes(field.latitude.values, field.longitude.values)[0])
+    fine = refine(coarse)
+    parameters = {"sigma": options.sigma} if options.sigma is not None else {}
+    lost = margin(options.operator, **parameters)
+    attributes = {
+        "units": "ug m-3",
+        "long_name": f"surface PM2.5 of GEOS-CF, degraded by {options.operator}",
+        "cell_methods": field.attrs["cell_methods"],
+    }
+    if "synthetic" in field.attrs:
+        attributes["synthetic"] = field.attrs["synthetic"]
+    writer = FieldWriter(
+        options.output,
+        times=field.time.values.astype("datetime64[s]"),
+        grid=coarse,
+        encoding=Encoding(),
+        attributes=attributes,
+        global_attributes={"title": f"GEOS-CF surface PM2.5 at 0.75 degree, degraded by {options.operator}"},
+    )
+    with writer:
+        for start in progress(range(0, len(field), FRAMES), "degrade", "days"):
+            frames = field[start : start + FRAMES, rows, columns].values
+            writer.write(start, degrade(frames, fine, options.operator, **parameters))
+    print(f"{options.output}: {len(field)} fields of {coarse.shape[0]} × {coarse.shape[1]} nodes at 0.75°")
+    if not coarse.is_global:
+        print(f"The file is not global: {lost} coarse node(s) at its open edges lack part of their support.")
