@@ -1,0 +1,39 @@
+# Two commands: `make demo` runs the whole chain on synthetic data, `make test` runs everything CI runs.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint lock clean
+.DELETE_ON_ERROR:
+
+demo: .venv/ready
+	$(BIN)/snakemake all --cores all --configfile config/demo.yaml
+	@echo
+	@echo "The demo is done. Look at:"
+	@echo "  results/demo/report/index.html      what was made, how good it is (open it in a browser)"
+	@echo "  results/demo/2018/pm25_hourly.nc    the product: hourly, 0.25°, synthetic"
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@echo "All tests passed. What they cover is in tests/README.md; try 'make demo' next."
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# Exact versions of everything, from requirements.lock; torch is the CPU build where pip finds one.
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("deepcams needs Python 3.11 or later; set PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+# Written anew from pyproject.toml when a dependency changes.
+lock:
+	tools/lock.sh
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache

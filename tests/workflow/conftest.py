@@ -1,0 +1,86 @@
+"""One whole tiny run of the workflow in a copy of the repository, shared by all tests of this folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PARTS = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
+
+
+@dataclass
+class Checkout:
+    """A copy of the repository in which the workflow is run, and may be edited."""
+
+    path: Path
+
+    def snakemake(self, *arguments: str, configfile: str | None = "config/tiny.yaml", **environment: str):
+        """Run Snakemake; returns the finished process with its output as text."""
+        # Targets first: --config and --configfile take every word up to the next option.
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--nocolor"]
+        if configfile:
+            command += ["--configfile", configfile]
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("ADSAPI", "CDSAPI", "PYTEST"))}
+        clean |= {"HOME": str(self.path), **environment}
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=self.path,
+            env=clean,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def planned(self, *arguments: str, **options) -> Counter:
+        """The jobs a run would do, by rule: Counter({"downscale_temporal 2020-01": 1, ...}) from a dry run."""
+        process = self.snakemake("--dry-run", *(arguments or ("all",)), **options)
+        assert process.returncode == 0, process.stdout
+        return jobs_in(process.stdout)
+
+
+def jobs_in(text: str) -> Counter:
+    """Rules and their wildcards in Snakemake's listing of jobs; `all` itself left out."""
+    jobs = Counter()
+    for block in re.split(r"\n(?=(?:local)?(?:rule|checkpoint) \w+:)", text)[1:]:
+        name = re.match(r"(?:local)?rule (\w+):", block).group(1)
+        found = re.search(r"^ +wildcards: (.*)$", block, flags=re.MULTILINE)
+        values = dict(item.split("=") for item in found.group(1).split(", ")) if found else {}
+        where = "-".join(values[key] for key in ("experiment", "year", "month") if key in values)
+        if name != "all":
+            jobs[f"{name} {where}".strip()] += 1
+    return jobs
+
+
+def copy_of_repository(target: Path) -> Checkout:
+    """Copy what the workflow consists of."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, target / part, ignore=ignore)
+        else:
+            shutil.copy2(source, target / part)
+    return Checkout(target)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Checkout:
+    """A checkout in which the tiny configuration has been run to its end."""
+    checkout = copy_of_repository(tmp_path_factory.mktemp("checkout"))
+    process = checkout.snakemake("all")
+    assert process.returncode == 0, process.stdout[-8000:]
+    return checkout
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Checkout:
+    """A fresh checkout, nothing run."""
+    return copy_of_repository(tmp_path)

@@ -1,0 +1,141 @@
+"""Draw figures and write the report."""
+
+FIGURE_NAMES = (
+    "mean",
+    "sequence",
+    "zoom",
+    "scores",
+    "scatter",
+    "series",
+    "diurnal",
+    "stations",
+)
+FIGURES = {
+    name: f"{RESULTS}/report/figures/{{year}}/{name}.png" for name in FIGURE_NAMES
+}
+YEAR_REPORT = f"{RESULTS}/report/{{year}}.html"
+
+
+def middle_month(pattern):
+    """Input function: the file of a year's middle month, from which the snapshots are taken."""
+
+    def file(wildcards):
+        months = months_of_year(wildcards)
+        return at(pattern, [months[len(months) // 2]])[0]
+
+    return file
+
+
+def snapshot_truth(wildcards):
+    """The truth of the middle month, if the run is synthetic."""
+    if not SYNTHETIC:
+        return {}
+    path = middle_month(TRUTH)(wildcards)
+    return {"truth": ancient(path), "truth_checksum": sidecar(path)}
+
+
+rule plot_year:
+    """Draw a year's maps, sequences, station figures and scores.
+
+    Out: PNG pictures, concentrations in µg/m³.
+    """
+    input:
+        unpack(snapshot_truth),
+        summary=f"{VALIDATION}/summary.json",
+        stations=f"{VALIDATION}/stations.csv",
+        diurnal=f"{VALIDATION}/diurnal.csv",
+        scatter=f"{VALIDATION}/scatter.csv",
+        series=ancient(f"{VALIDATION}/series.csv"),
+        means=ancient(f"{VALIDATION}/means.npz"),
+        means_checksum=sidecar(f"{VALIDATION}/means.npz"),
+        product=ancient(YEAR_PRODUCT),
+        product_checksum=sidecar(YEAR_PRODUCT),
+        coarse=lambda wildcards: ancient(middle_month(RAW_CAMS)(wildcards)),
+        coarse_checksum=lambda wildcards: sidecar(middle_month(RAW_CAMS)(wildcards)),
+    output:
+        **{
+            name: report(path, category="Year {year}", labels={"figure": name})
+            for name, path in FIGURES.items()
+        },
+    log:
+        f"{RESULTS}/logs/plot_year/{{year}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_year/{{year}}.jsonl"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=script_digest("plot_year.py"),
+        settings=config["report"],
+    script:
+        "../scripts/plot_year.py"
+
+
+rule write_year_report:
+    """Write a year's report: one HTML file that needs nothing else.
+
+    Out: what was made and how, maps, scores (µg/m³), checks, provenance.
+    """
+    input:
+        summary=f"{VALIDATION}/summary.json",
+        figures=list(FIGURES.values()),
+        evaluation=[path for path in EVALUATION_TABLES if path.endswith(".csv")],
+    output:
+        page=YEAR_REPORT,
+    log:
+        f"{RESULTS}/logs/write_year_report/{{year}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_year_report/{{year}}.jsonl"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=script_digest("write_year_report.py"),
+        details={
+            "region": REGION or "global",
+            "networks": {
+                stage: network_settings(stage) for stage in ("temporal", "spatial")
+            },
+            "closure": config["spatial"]["closure"],
+            "degradation of training input": config["degradation"],
+            "encoding": config["encoding"],
+            "station values used": config["validation"],
+        },
+    script:
+        "../scripts/write_year_report.py"
+
+
+rule write_report:
+    """Write the page of all years, which links to each year's report.
+
+    Out: one HTML file with a row of scores (µg/m³) a year.
+    """
+    input:
+        summaries=collect(f"{VALIDATION}/summary.json", year=PRODUCT_YEARS),
+        pages=collect(YEAR_REPORT, year=PRODUCT_YEARS),
+    output:
+        page=report(
+            f"{RESULTS}/report/index.html",
+            category="Report",
+            labels={"page": "all years"},
+        ),
+    log:
+        f"{RESULTS}/logs/write_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_report.jsonl"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=script_digest("write_report.py"),
+    script:
+        "../scripts/write_report.py"

@@ -1,0 +1,82 @@
+"""Train the networks. An interpolation has nothing to learn: its model file is made without any data."""
+
+
+def training_shards(stage):
+    """Input function: the shards of an experiment's training months, if the configured network learns."""
+
+    def shards(wildcards):
+        if not learns(stage, config[stage]["network"]):
+            return {}
+        months = TRAINING_MONTHS[wildcards.experiment]
+        return {
+            "index": at(f"{SHARDS}/index.json", months),
+            "fine": ancient(at(f"{SHARDS}/fine.npy", months)),
+            "coarse": ancient(at(f"{SHARDS}/coarse.npy", months)),
+        }
+
+    return shards
+
+
+def network_settings(stage):
+    """Parameter: the network's name and, if it learns, how it is trained."""
+    section = config[stage]
+    learning = (
+        {"training": section["training"]} if learns(stage, section["network"]) else {}
+    )
+    return {"network": section["network"], **learning}
+
+
+rule train_temporal:
+    """Train the network that interpolates ×3 in time.
+
+    Out: weights and what is needed to use them (stage, network, settings, history, provenance) in one file.
+    """
+    input:
+        unpack(training_shards("temporal")),
+    output:
+        model=MODEL.replace("{stage}", "temporal"),
+        checksum=sidecar(MODEL.replace("{stage}", "temporal")),
+    log:
+        f"{RESULTS}/logs/train_temporal/{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_temporal/{{experiment}}.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=1,
+    params:
+        code=script_digest("train_temporal.py", "temporal"),
+        settings=network_settings("temporal"),
+    script:
+        "../scripts/train_temporal.py"
+
+
+rule train_spatial:
+    """Train the network that refines ×3 in space.
+
+    Out: weights and what is needed to use them (stage, network, settings, history, provenance) in one file.
+    """
+    input:
+        unpack(training_shards("spatial")),
+    output:
+        model=MODEL.replace("{stage}", "spatial"),
+        checksum=sidecar(MODEL.replace("{stage}", "spatial")),
+    log:
+        f"{RESULTS}/logs/train_spatial/{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_spatial/{{experiment}}.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=1,
+    params:
+        code=script_digest("train_spatial.py", "spatial"),
+        settings=network_settings("spatial"),
+    script:
+        "../scripts/train_spatial.py"

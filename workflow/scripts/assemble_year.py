@@ -1,0 +1,9 @@
+"""Join the months of a year by copying their chunks (rule assemble_year)."""
+
+from deepcams.files.checksum import write_sidecar
+from deepcams.logs import job_log
+from deepcams.product.year import assemble_year
+
+with job_log(snakemake.log[0]):
+    assemble_year(snakemake.input.months, snakemake.output.product)
+    write_sidecar(snakemake.output.product)

@@ -1,0 +1,21 @@
+"""Refine a month of hourly fields in space and write the product's month (rule downscale_spatial)."""
+
+from deepcams.files.checksum import write_sidecar
+from deepcams.grid.nodes import Region
+from deepcams.logs import job_log
+from deepcams.product.downscale import downscale_spatial
+
+with job_log(snakemake.log[0]):
+    region, encoding = snakemake.params.region, snakemake.params.encoding
+    downscale_spatial(
+        snakemake.input.fields,
+        snakemake.input.model,
+        snakemake.output.fields,
+        region=Region(**region) if region else None,
+        closure=snakemake.params.closure,
+        mantissa_bits=encoding["mantissa_bits"],
+        level=encoding["compression"],
+        code=snakemake.params.code,
+        threads=snakemake.threads,
+    )
+    write_sidecar(snakemake.output.fields)

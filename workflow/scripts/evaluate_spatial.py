@@ -1,0 +1,13 @@
+"""Score a month of the simulation experiment, stage "spatial" (rule evaluate_spatial)."""
+
+from deepcams.logs import job_log
+from deepcams.validation.evaluation import evaluate_month
+
+with job_log(snakemake.log[0]):
+    evaluate_month(
+        "spatial",
+        snakemake.input.index,
+        {"spatial": snakemake.input.spatial},
+        snakemake.output.scores,
+        closure=snakemake.params.closure,
+    )

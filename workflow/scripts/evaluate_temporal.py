@@ -1,0 +1,12 @@
+"""Score a month of the simulation experiment, stage "temporal" (rule evaluate_temporal)."""
+
+from deepcams.logs import job_log
+from deepcams.validation.evaluation import evaluate_month
+
+with job_log(snakemake.log[0]):
+    evaluate_month(
+        "temporal",
+        snakemake.input.index,
+        {"temporal": snakemake.input.temporal},
+        snakemake.output.scores,
+    )
