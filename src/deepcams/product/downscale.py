@@ -8,7 +8,7 @@ import numpy as np
 
 from deepcams.config.digest import digest
 from deepcams.files.checksum import sha256
-from deepcams.files.netcdf import Encoding, read_field
+from deepcams.files.netcdf import Encoding, read_field, read_layout
 from deepcams.files.rounding import round_mantissa
 from deepcams.grid.blocks import coarsen
 from deepcams.grid.nodes import Grid, Region, coarse_grid, from_axes, locate, refine
@@ -43,12 +43,13 @@ def downscale_spatial(
     found = read(model, "spatial")
     network = build(found.stage, found.network, found.weights)
     hours = field.time.values.astype("datetime64[s]")
-    earlier = json.loads(field.attrs["provenance"])
+    about = read_layout(hourly).global_attributes
+    earlier = json.loads(about["provenance"])
     networks = {**earlier["networks"], "spatial": f"{found.network}:{sha256(model)[:16]}"}
     settings = {"closure": closure, "mantissa_bits": mantissa_bits, "region": vars(region) if region else None}
     product = Product(
         grid=refine(coarse_grid(region) if region else grid),
-        record=(hours[0], np.datetime64(field.attrs["last_analysis"], "s")),
+        record=(hours[0], np.datetime64(about["last_analysis"], "s")),
         provenance=Provenance(
             sources=earlier["cams"],
             networks=networks,
