@@ -319,7 +319,9 @@ def test_realtime_records(tmp_path):
     assert table.station.tolist() == ["IN/Delhi/Punjabi Bagh"] * 3 + ["NA//Punjabi Bagh"]
     assert table.averaging_hours.tolist()[:3] == [0.25] * 3 and np.isnan(table.averaging_hours[3])
     assert table.value.tolist() == [312, 312, 312, -999]
-    assert table.time.iloc[0] == pd.Timestamp("2018-02-06T09:00") and table.time.iloc[2] == pd.Timestamp("2018-02-28T23:00")
+    assert table.time.iloc[0] == pd.Timestamp("2018-02-06T09:00") and table.time.iloc[2] == pd.Timestamp(
+        "2018-02-28T23:00"
+    )
     assert table.reference_grade.iloc[0] and table.reference_grade.isna().iloc[3] and np.isnan(table.latitude[3])
     assert len(read_realtime(tmp_path)) == 6
     write_table(table, tmp_path / "t.csv.gz")

@@ -31,7 +31,7 @@ class Checkout:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("ADSAPI", "CDSAPI", "PYTEST"))}
         clean |= {"HOME": str(self.path), **environment}
         return subprocess.run(
-            [*command, *arguments],
+            command,
             cwd=self.path,
             env=clean,
             text=True,

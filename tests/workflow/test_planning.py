@@ -88,7 +88,8 @@ def test_a_year_outside_the_record_is_refused(checkout):
 
 def test_all_mistakes_of_a_configuration_are_listed_before_anything_runs(checkout):
     (checkout.path / "wrong.yaml").write_text(
-        "spatial: {network: bicubik}\nencoding: {mantissa_bits: 70}\nrezults: here\nregion: {north: 10.1, west: 0, south: 0, east: 9}\n"
+        "spatial: {network: bicubik}\nencoding: {mantissa_bits: 70}\nrezults: here\n"
+        "region: {north: 10.1, west: 0, south: 0, east: 9}\n"
         'experiments: {simulation: {test: {first: "2019-01", last: "2019-12"}}}\n'
     )
     process = checkout.snakemake("-n", "all", configfile="wrong.yaml")
@@ -119,23 +120,16 @@ def test_the_profiles_agree_where_they_overlap():
     assert {key: default[key] for key in shared} == {key: slurm[key] for key in shared}
 
 
+PARTS = ("input", "output", "log", "benchmark", "conda", "threads", "resources", "params", "script")
+
+
 def test_every_rule_says_what_it_makes_and_what_it_needs():
     from tests.conftest import ROOT
 
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
         for block in path.read_text().split("\nrule ")[1:]:
             name = block.split(":")[0]
-            for part in (
-                '"""',
-                "log:",
-                "benchmark:",
-                "conda:",
-                "threads:",
-                "mem_mb=",
-                "runtime=",
-                "params:",
-                "code=script_digest(",
-            ):
+            for part in ('"""', *(f"{name}:" for name in PARTS), "mem_mb=", "runtime=", "code=script_digest("):
                 assert part in block, f"rule {name} has no {part}"
             assert f"../scripts/{name}.py" in block
 

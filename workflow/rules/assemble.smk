@@ -18,6 +18,8 @@ rule assemble_year:
         f"{RESULTS}/logs/assemble_year/{{year}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/assemble_year/{{year}}.jsonl"
+    wildcard_constraints:
+        year="|".join(map(str, PRODUCT_YEARS)),
     conda:
         "../../envs/base.yaml"
     threads: 1

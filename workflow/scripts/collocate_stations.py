@@ -1,11 +1,12 @@
 """Pair a month of station measurements with the fields (rule collocate_stations)."""
 
-from deepcams.files.checksum import write_sidecar
+from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.logs import job_log
 from deepcams.validation.collocation import CollocationSettings, collocate_month
 from deepcams.validation.quality import QualitySettings
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     collocate_month(
         snakemake.input.product,
         snakemake.input.coarse,

@@ -1,11 +1,12 @@
 """Refine a month of hourly fields in space and write the product's month (rule downscale_spatial)."""
 
-from deepcams.files.checksum import write_sidecar
+from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.grid.nodes import Region
 from deepcams.logs import job_log
 from deepcams.product.downscale import downscale_spatial
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     region, encoding = snakemake.params.region, snakemake.params.encoding
     downscale_spatial(
         snakemake.input.fields,

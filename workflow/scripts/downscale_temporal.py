@@ -1,11 +1,12 @@
 """Interpolate a month of CAMS to hours (rule downscale_temporal)."""
 
 from deepcams.calendar import Month
-from deepcams.files.checksum import write_sidecar
+from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.inference.month import downscale_temporal
 from deepcams.logs import job_log
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     downscale_temporal(
         snakemake.input.fields,
         snakemake.input.model,

@@ -1,9 +1,11 @@
 """Score a month of the simulation experiment, stage "spatial" (rule evaluate_spatial)."""
 
+from deepcams.files.checksum import check_inputs
 from deepcams.logs import job_log
 from deepcams.validation.evaluation import evaluate_month
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     evaluate_month(
         "spatial",
         snakemake.input.index,

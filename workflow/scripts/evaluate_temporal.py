@@ -1,9 +1,11 @@
 """Score a month of the simulation experiment, stage "temporal" (rule evaluate_temporal)."""
 
+from deepcams.files.checksum import check_inputs
 from deepcams.logs import job_log
 from deepcams.validation.evaluation import evaluate_month
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     evaluate_month(
         "temporal",
         snakemake.input.index,

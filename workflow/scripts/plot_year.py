@@ -1,9 +1,11 @@
 """Draw a year's figures (rule plot_year)."""
 
+from deepcams.files.checksum import check_inputs
 from deepcams.logs import job_log
 from deepcams.report.plot import plot_year
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     files = snakemake.input
     plot_year(
         dict(snakemake.output.items()),

@@ -3,12 +3,13 @@
 import torch
 
 from deepcams.calendar import Month
-from deepcams.files.checksum import write_sidecar
+from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.grid.nodes import Region
 from deepcams.logs import job_log
 from deepcams.sources.nature_run.write import write_month
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     torch.set_num_threads(snakemake.threads)
     settings, region = snakemake.params.settings, snakemake.params.region
     write_month(

@@ -1,12 +1,13 @@
 """Score a year of the product (rule validate_year)."""
 
-from deepcams.files.checksum import write_sidecar
+from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.logs import job_log
 from deepcams.models.spatial_interpolation import bicubic
 from deepcams.models.temporal_interpolation import linear
 from deepcams.validation.summary import SummarySettings, validate_year
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     output = snakemake.output
     validate_year(
         output.summary,
