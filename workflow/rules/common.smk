@@ -55,7 +55,6 @@ GEOSCF_MONTHS = period(config["geoscf"])
 OPENAQ_MONTHS = [month for month in period(config["openaq"]) if month in CAMS_MONTHS]
 NATURE_RUN_MONTHS = sorted({*CAMS_MONTHS, *GEOSCF_MONTHS, *OPENAQ_MONTHS})
 PRODUCT_YEARS = sorted({month.year for month in CAMS_MONTHS})
-VALIDATED_YEARS = sorted({month.year for month in OPENAQ_MONTHS})
 TRAINING_MONTHS = {
     name: period(experiment["train"])
     for name, experiment in config["experiments"].items()
@@ -102,11 +101,8 @@ def require_access(dag):
 
 
 def tell_what_to_look_at(dag):
-    """After a run: the products and the report, if they were among the targets."""
-    made = [
-        path for path in map(str, dag.targetfiles) if path.endswith((".nc", ".html"))
-    ]
-    for path in made or [
-        f for job in dag.jobs for f in map(str, job.output) if f.endswith("_hourly.nc")
-    ]:
-        print(f"  {path}", file=sys.stderr)
+    """After a run: name the reports and products that it made."""
+    names = {f"{config['pollutant']}_hourly.nc", "index.html"}
+    for path in sorted({Path(path) for job in dag.jobs for path in job.output}):
+        if path.name in names:
+            print(f"made {path}", file=sys.stderr)

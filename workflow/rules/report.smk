@@ -10,28 +10,12 @@ FIGURE_NAMES = (
     "diurnal",
     "stations",
 )
+
 FIGURES = {
     name: f"{RESULTS}/report/figures/{{year}}/{name}.png" for name in FIGURE_NAMES
 }
+
 YEAR_REPORT = f"{RESULTS}/report/{{year}}.html"
-
-
-def middle_month(pattern):
-    """Input function: the file of a year's middle month, from which the snapshots are taken."""
-
-    def file(wildcards):
-        months = months_of_year(wildcards)
-        return at(pattern, [months[len(months) // 2]])[0]
-
-    return file
-
-
-def snapshot_truth(wildcards):
-    """The truth of the middle month, if the run is synthetic."""
-    if not SYNTHETIC:
-        return {}
-    path = middle_month(TRUTH)(wildcards)
-    return {"truth": ancient(path), "truth_checksum": sidecar(path)}
 
 
 rule plot_year:

@@ -1,67 +1,6 @@
 """Retrieve the three data sets, month by month: from the services, from local files, or from the nature run."""
 
 
-def source_files(source):
-    """Input function: what month files of `source` are made of, as far as it lies on this disk.
-
-    The nature run's files are told by their small manifest. The user's own files are `ancient`: their content is
-    among the parameters (`source_content`), so that a touched file of any size reruns nothing.
-    """
-
-    def files(wildcards):
-        section = config[source]
-        if section["source"] == "nature_run":
-            kind = {"cams": "ads", "geoscf": "portal", "openaq": "openaq"}[source]
-            return f"{NATURE_RUN}/{kind}-{wildcards.year}-{wildcards.month}.sha256"
-        if section["source"] == "local" and source == "cams":
-            return ancient(
-                section["path"].format(year=wildcards.year, month=wildcards.month)
-            )
-        return []
-
-    return files
-
-
-def source_content(source):
-    """Parameter: a digest of the user's own files behind a month; nothing for other sources."""
-
-    def content(wildcards):
-        section = config[source]
-        if section["source"] != "local":
-            return None
-        return fingerprint(source, section["path"], str(month_of(wildcards)))
-
-    return content
-
-
-def source_settings(source):
-    """Parameter: where month files of `source` come from. The period is left out: adding a year reruns no month."""
-    section = {
-        key: value
-        for key, value in config[source].items()
-        if key not in ("first", "last")
-    }
-    if section["source"] == "nature_run":
-        section["path"] = (
-            f"{NATURE_RUN}/"
-            + {
-                "cams": "ads/{year}-{month}.nc",
-                "geoscf": "portal",
-                "openaq": "openaq",
-            }[source]
-        )
-    return section
-
-
-def restart_files(wildcards):
-    """The state the previous month of the nature run ended with, if it was simulated."""
-    previous = month_of(wildcards).previous()
-    if previous not in NATURE_RUN_MONTHS:
-        return {}
-    path = at(f"{NATURE_RUN}/restart/{{year}}-{{month}}.npz", [previous])[0]
-    return {"restart": ancient(path), "restart_checksum": sidecar(path)}
-
-
 rule simulate_nature_run:
     """Simulate a month of synthetic PM2.5 and write it as the three services would.
 
@@ -92,7 +31,7 @@ rule simulate_nature_run:
         code=script_digest("simulate_nature_run.py"),
         settings=config["nature_run"],
         region=REGION,
-        root=NATURE_RUN,
+        root=lambda wildcards, output: str(Path(output.portal).parent),
     script:
         "../scripts/simulate_nature_run.py"
 

@@ -1,31 +1,6 @@
 """Train the networks. An interpolation has nothing to learn: its model file is made without any data."""
 
 
-def training_shards(stage):
-    """Input function: the shards of an experiment's training months, if the configured network learns."""
-
-    def shards(wildcards):
-        if not learns(stage, config[stage]["network"]):
-            return {}
-        months = TRAINING_MONTHS[wildcards.experiment]
-        return {
-            "index": at(f"{SHARDS}/index.json", months),
-            "fine": ancient(at(f"{SHARDS}/fine.npy", months)),
-            "coarse": ancient(at(f"{SHARDS}/coarse.npy", months)),
-        }
-
-    return shards
-
-
-def network_settings(stage):
-    """Parameter: the network's name and, if it learns, how it is trained."""
-    section = config[stage]
-    learning = (
-        {"training": section["training"]} if learns(stage, section["network"]) else {}
-    )
-    return {"network": section["network"], **learning}
-
-
 rule train_temporal:
     """Train the network that interpolates ×3 in time.
 

@@ -3,37 +3,6 @@
 VALIDATION = f"{RESULTS}/validation/{{year}}"
 
 
-def previous_month_files(wildcards):
-    """The month before, if it belongs to the product: the first hour's mean needs its last field."""
-    previous = month_of(wildcards).previous()
-    if previous not in CAMS_MONTHS:
-        return {}
-    product = at(SPATIAL_MONTH, [previous])
-    coarse = at(RAW_CAMS, [previous])
-    return {
-        "previous_product": ancient(product),
-        "previous_product_checksum": [sidecar(path) for path in product],
-        "previous_coarse": ancient(coarse),
-        "previous_coarse_checksum": [sidecar(path) for path in coarse],
-    }
-
-
-def station_months(wildcards):
-    """Months of a year that have stations."""
-    return [month for month in OPENAQ_MONTHS if month.year == int(wildcards.year)]
-
-
-def truth_files(wildcards):
-    """The nature run's fields behind a year, if the run is synthetic."""
-    if not SYNTHETIC:
-        return {}
-    paths = at(TRUTH, months_of_year(wildcards))
-    return {
-        "truth": ancient(paths),
-        "truth_checksums": [sidecar(path) for path in paths],
-    }
-
-
 rule collocate_stations:
     """Control the quality of a month's measurements and pair them with product and CAMS, hour by hour.
 
