@@ -90,6 +90,11 @@ def script_digest(name, *stages):
     return code_digest(f"{workflow.basedir}/workflow/scripts/{name}", tuple(networks))
 
 
+def gpus(stage):
+    """GPUs that a job running the configured network asks for: interpolations need none."""
+    return int(learns(stage, config[stage]["network"]))
+
+
 def require_access(dag):
     """Stop before the first job if a service is needed that cannot be used: one sentence, no traceback."""
     due = {job.rule.name for job in dag.needrun_jobs()}

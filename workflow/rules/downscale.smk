@@ -27,7 +27,7 @@ rule downscale_temporal:
     resources:
         mem_mb=4000,
         runtime=120,
-        gpu=1,
+        gpu=gpus("temporal"),
     params:
         code=script_digest("downscale_temporal.py", "temporal"),
         ends_record=lambda wildcards: month_of(wildcards) == CAMS_MONTHS[-1],
@@ -58,7 +58,7 @@ rule downscale_spatial:
     resources:
         mem_mb=4000,
         runtime=720,
-        gpu=1,
+        gpu=gpus("spatial"),
     params:
         code=script_digest("downscale_spatial.py", "spatial"),
         region=REGION,

@@ -21,7 +21,7 @@ rule train_temporal:
     resources:
         mem_mb=8000,
         runtime=1440,
-        gpu=1,
+        gpu=gpus("temporal"),
     params:
         code=script_digest("train_temporal.py", "temporal"),
         settings=network_settings("temporal"),
@@ -49,7 +49,7 @@ rule train_spatial:
     resources:
         mem_mb=8000,
         runtime=1440,
-        gpu=1,
+        gpu=gpus("spatial"),
     params:
         code=script_digest("train_spatial.py", "spatial"),
         settings=network_settings("spatial"),

@@ -13,7 +13,6 @@ from deepcams.progress import progress
 from deepcams.training.shards import read_shard
 from deepcams.validation.scores import Method, baselines, rows, score
 
-CONFIGURED = "configured"  # what the configuration would do to CAMS
 SCORES = ("r", "rmse", "mae")
 
 
@@ -24,29 +23,30 @@ def evaluate_month(
 
     stage : "temporal", "spatial" or "joint".  models : model files by stage.  closure : of the configured chain.
     In time fields are interpolated and scored at 0.25°, as the paper does; in space and jointly from the shard's
-    degraded fields. Scores are averages over the frames' scores, as the paper's are; "pooled" ones over all pairs.
+    degraded fields. The column `configured` marks what the configuration would do to CAMS. r, rmse and mae are over all
+    pairs of the month; those ending in `_mean_of_frames` average the frames' scores, as the paper's tables do.
     """
     shard = read_shard(Path(index).parent)
     networks = {name: read(path, name) for name, path in models.items()}
-    label = " + ".join(found.network for found in networks.values())
-    if stage != "temporal" and closure != "none":
-        label += " + closure"
+    label = "+".join(found.network for found in networks.values())
+    closed = stage != "temporal" and closure != "none"
     method = Method(
-        CONFIGURED,
+        f"{label}+closure" if closed else label,
         **{name: build(name, found.network, found.weights) for name, found in networks.items()},
-        closure=None if stage == "temporal" else closure,
+        closure=closure if closed else None,
     )
+    others = [other for other in baselines(stage) if other.name != method.name]
     result = score(
         stage,
         progress(shard.fine, f"score {stage} {Path(index).parent.name}", "hours"),
         shard.fine_grid,
-        methods=[method, *baselines(stage)],
+        methods=[*others, method],
         operator=None if stage == "temporal" else shard.operator,
         coarse=None if stage == "temporal" else shard.coarse,
     )
     table = pd.DataFrame(rows(result))
     table.insert(0, "month", Path(index).parent.name)
-    table.insert(2, "networks", [label, *table["method"][1:]])
+    table.insert(2, "configured", table["method"] == method.name)
     with atomic_path(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
 
@@ -58,15 +58,20 @@ def write_tables(months: Sequence[str | Path], csv: str | Path, markdown: str | 
         raise DeepcamsError("There are no scores to put into a table; the test period of the simulation is empty.")
     with atomic_path(csv) as temporary:
         table.to_csv(temporary, index=False)
-    write_text(markdown, _markdown(table))
+    write_text(markdown, _markdown(table, configured_method(csv)))
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def configured_method(csv: str | Path) -> str:
+    """Which of the methods in a table is the configured one."""
+    table = pd.read_csv(csv)
+    return table.loc[table["configured"], "method"].iloc[0]
+
+
+def _markdown(table: pd.DataFrame, configured: str) -> str:
     methods = list(dict.fromkeys(table["method"]))
-    label = table["networks"].iloc[0]
     columns = [f"{name} {method}" for name in ("R", "RMSE", "MAE") for method in methods]
     lines = [
-        f"Averages over frames; RMSE and MAE in µg m⁻³; *{CONFIGURED}* is {label}.",
+        f"Averages over frames; RMSE and MAE in µg m⁻³. Configured: {configured}.",
         "",
         "| month | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
