@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
@@ -104,6 +104,8 @@ def draw_field(
         extent = (
             grid.longitude[0] - half, grid.longitude[-1] + half, grid.latitude[-1] - half, grid.latitude[0] + half
         )  # fmt: skip
+    if isinstance(norm, LogNorm):
+        raster = np.where(raster <= 0, norm.vmin / 2, raster)  # zero is a value: the lowest colour, not that of missing
     image = axes.imshow(raster, extent=extent, norm=norm, cmap=cmap, zorder=1, aspect="auto", interpolation="nearest")
     if frame.globe:
         image.set_clip_path(_outline(axes, "none"))
