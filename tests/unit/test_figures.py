@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from scipy.interpolate import RegularGridInterpolator
 
@@ -78,7 +78,7 @@ def test_the_globe_is_drawn_in_equal_earth_with_every_pixel_where_it_belongs():
     grid = coarse_globe()
     field = np.broadcast_to(grid.latitude[:, None], grid.shape).copy()
     axes = new_figure(4, 2).subplots()
-    image = draw_field(axes, field, grid, LogNorm(1, 100), "magma_r", width=400)
+    image = draw_field(axes, field, grid, Normalize(-90, 90), "magma_r", width=400)
     raster = np.ma.filled(image.get_array().astype(float), np.nan)
     y = np.linspace(1, -1, raster.shape[0], endpoint=False) - 1 / raster.shape[0]
     expected = inverse_equal_earth(np.zeros(len(y)), y * equal_earth(np.array(0.0), np.array(90.0))[1])[1]
@@ -263,3 +263,12 @@ def test_unknown_figures_and_times_are_refused(tmp_path, year):
     for time, hours in (("2018-01-01T01", 4), ("2018-01-01T09", 4), ("2018-01-01T00", 13)):
         with pytest.raises(DeepcamsError, match="analysis time"):
             plot_year({"sequence": tmp_path / "s.png"}, **year, time=time, hours=hours)
+
+
+def test_zero_is_drawn_as_the_lowest_colour_and_not_as_missing():
+    field = np.full(FINE.shape, 10.0)
+    field[0, 0], field[1, 1] = 0.0, np.nan
+    image = draw_field(new_figure(2, 2).subplots(), field, FINE, LogNorm(1, 100), "magma_r")
+    colours = image.cmap(image.norm(image.get_array()))
+    np.testing.assert_array_equal(colours[0, 0], image.cmap(-0.1))
+    np.testing.assert_array_equal(colours[1, 1], image.cmap(np.ma.masked))

@@ -166,7 +166,8 @@ def _banner(synthetic: str | None) -> str:
         return ""
     return (
         '<div class="banner" role="note"><strong>Synthetic data</strong>'
-        f"{escape(synthetic[:1].upper() + synthetic[1:].rstrip('.'))}. Nothing on this page is a measurement or an estimate of real air.</div>"
+        f"{escape(synthetic[:1].upper() + synthetic[1:].rstrip('.'))}. "
+        "Nothing on this page is a measurement or an estimate of real air.</div>"
     )
 
 
