@@ -1,10 +1,12 @@
 """What a workflow job writes to its log, and how it ends when something is wrong."""
 
+import ctypes
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from deepcams.errors import DeepcamsError
 
@@ -14,8 +16,10 @@ def job_log(path: str) -> Iterator[None]:
     """Send standard output and error of the block, progress included, to the file `path`.
 
     A DeepcamsError becomes its message alone and exit status 1; anything else leaves its traceback in the log, for it
-    is a fault of this program. MemoryError is told in words, since the remedy is the user's.
+    is a fault of this program. MemoryError is told in words, since the remedy is the user's. On Linux the job ends with
+    the process that started it.
     """
+    _end_with_parent()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -27,8 +31,21 @@ def job_log(path: str) -> Iterator[None]:
         _stop(f"ERROR: {error}")
     except MemoryError:
         _stop("ERROR: This job ran out of memory. Give it more, for instance with --set-resources RULE:mem_mb=16000.")
+    except KeyboardInterrupt:
+        _stop("Interrupted. The same command goes on from here.")
     except Exception:
         _stop(f"{traceback.format_exc()}ERROR: This is a fault in deepcams. Please report it with the lines above.")
+
+
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies.
+
+    A Snakemake that is killed, by the user or for want of memory, cannot stop its jobs; one that went on would write
+    the same files as its successor in the next run.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _stop(text: str) -> None:

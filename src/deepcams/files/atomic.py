@@ -2,7 +2,8 @@
 
 import errno
 import os
-import shutil
+import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The temporary name is unique, so an orphaned job cannot meddle with its successor, and keeps the suffix of
     `path`, because some writers choose a format by it. If the block raises, the temporary file is removed and
-    `path` is left as it was. Raises DeepcamsError when the disk is full or the folder cannot be written.
+    `path` is left as it was. A killed process cannot tidy up; the next one that writes `path` on the same machine does
+    it instead. Raises DeepcamsError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=f".part{path.suffix}")
+        _remove_abandoned(path)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=f".part{path.suffix}"
+        )
     except OSError as error:
         raise _explained(error, path) from error
     os.close(handle)
@@ -44,16 +49,29 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def require_space(folder: str | Path, size: int) -> None:
-    """Raise DeepcamsError unless the disk that holds `folder` has `size` bytes free."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise DeepcamsError(
-            f"Not enough disk space in {folder}: {size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free. "
-            "Free some space, or point `results` in the configuration to a larger disk."
-        )
+def _owner() -> str:
+    """This process, told apart from those of other machines that share the disk."""
+    return f"{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())[:40]}_{os.getpid()}"
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files for `path` that processes of this machine left behind when they were killed."""
+    host = _owner().rpartition("_")[0]
+    named = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(host)}_(\d+)\.[^.]*\.part{re.escape(path.suffix)}")
+    for entry in os.listdir(path.parent):
+        found = named.fullmatch(entry)
+        if found and not _is_running(int(found.group(1))):
+            (path.parent / entry).unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
 
 
 def _umask() -> int:

@@ -1,6 +1,7 @@
 """SHA-256 sidecars: how the workflow tells whether a large file has really changed."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from deepcams.errors import DeepcamsError
@@ -34,3 +35,15 @@ def check_sidecar(path: str | Path, sidecar: str | Path) -> str:
             "Delete both and run the workflow again to make them anew."
         )
     return expected
+
+
+def check_inputs(paths: Iterable[str | Path]) -> None:
+    """Compare with its sidecar every file of a job's inputs whose sidecar is among them.
+
+    Rules take large files as they are and depend on the sidecars; so a disk error or a file put in place by hand would
+    go unseen, and a copy of compressed chunks would carry it on. Raises DeepcamsError naming the first wrong file.
+    """
+    given = dict.fromkeys(str(path) for path in paths)
+    for path in given:
+        if f"{path}.sha256" in given:
+            check_sidecar(path, f"{path}.sha256")

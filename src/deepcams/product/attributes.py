@@ -230,7 +230,7 @@ def _summary(grid: Grid, synthetic: str | None) -> str:
         "Surface concentrations of particulate matter below 2.5 um (PM2.5): 3-hourly analyses of the CAMS global "
         f"reanalysis EAC4, brought to one hour{space}; the attribute networks names what interpolated."
     )
-    return f"{synthetic} It went through the same steps as real data: {text}" if synthetic else text
+    return f"{synthetic.rstrip('.')}. It went through the same steps as real data: {text}" if synthetic else text
 
 
 def _extent(times: np.ndarray, grid: Grid) -> dict[str, object]:
