@@ -1,6 +1,5 @@
 """Closure: block means given back, never negative, missing stays missing, no blocks to be seen."""
 
-
 import numpy as np
 import pytest
 

@@ -4,6 +4,7 @@ from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.grid.nodes import Region
 from deepcams.logs import job_log
 from deepcams.product.downscale import downscale_spatial
+from deepcams.product.verify import verify_product
 
 with job_log(snakemake.log[0]):
     check_inputs(snakemake.input)
@@ -19,4 +20,5 @@ with job_log(snakemake.log[0]):
         code=snakemake.params.code,
         threads=snakemake.threads,
     )
+    verify_product(snakemake.output.fields)
     write_sidecar(snakemake.output.fields)
