@@ -183,6 +183,7 @@ def test_cams_is_degraded_and_packed_as_the_service_does(globe):
     packed = delivery.packed(field)
     assert 0.08 <= (packed <= 0).mean() <= 0.16
     assert len(np.unique(np.round(packed / delivery.PACKING_STEP, 3) % 1)) == 1
+    assert abs((packed - field)[field > 5].mean()) < 0.05
 
 
 def test_rounding_keeps_ten_bits():

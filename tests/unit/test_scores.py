@@ -265,3 +265,13 @@ def test_closure_gains_on_geos_cf_when_the_input_is_a_block_mean(sample):
     methods = score("spatial", fields, grid, operator="block_mean", region=ATLANTIC)["methods"]
     assert methods["bicubic+closure"]["rmse"] < 0.87 * methods["bicubic"]["rmse"]
     assert methods["bicubic+closure"]["mae"] < 0.89 * methods["bicubic"]["mae"]
+
+
+def test_all_methods_are_scored_on_the_same_nodes_where_values_are_missing():
+    """Kernels spread a missing value over different supports; a fair comparison leaves out all of them."""
+    grid = fine_globe()
+    field = np.random.default_rng(2).gamma(2, 10, (1, *grid.shape)).astype(np.float32)
+    field[:, [0, -1]] = 5.0
+    field[0, 300:320, 700:730] = np.nan
+    methods = score("spatial", field, grid, operator="block_mean")["methods"]
+    assert len({scores["n"] for scores in methods.values()}) == 1

@@ -1,6 +1,7 @@
 """Shards, the learned kernel, and the scores made of them."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -8,18 +9,21 @@ import pytest
 import xarray as xr
 from scipy.ndimage import gaussian_filter
 
+from deepcams.digest import imported_modules
 from deepcams.errors import DeepcamsError
 from deepcams.files.netcdf import Encoding, write_field
 from deepcams.grid.blocks import block_mean
 from deepcams.grid.nodes import Grid, Region, coarse_globe, coarse_grid, refine
 from deepcams.grid.resample import upsample
+from deepcams.models import catalogue
 from deepcams.models.checkpoint import read
 from deepcams.models.learned_kernel import LearnedKernel, bicubic_kernels
-from deepcams.training.kernel import fit_kernel
+from deepcams.training.kernel import fit
 from deepcams.training.prepare import write_shard
 from deepcams.training.shards import read_shard
 from deepcams.training.train import train
 from deepcams.validation.evaluation import configured_method, evaluate_month, write_tables
+from tests.conftest import ROOT
 
 REGION = coarse_grid(Region(north=45.0, west=0.0, south=25.5, east=24.0))
 SETTINGS = {"steps": 150, "batch_size": 8, "patch": 12, "learning_rate": 0.003, "seed": 1}
@@ -41,7 +45,7 @@ def month_file(path, values, grid, **attributes):
         name="pm25",
         attrs={"units": "ug m-3", "cell_methods": "time: mean (interval: 1 hour)", **attributes},
     )
-    write_field(path, field, Encoding())
+    write_field(path, field, Encoding(), {"collection": "aqc_tavg_1hr_g1440x721_v1"})
     return path
 
 
@@ -105,7 +109,7 @@ def test_the_kernel_wraps_round_the_globe():
 
 
 def test_training_lowers_the_error_on_fields_that_were_not_seen(shard):
-    weights, history = fit_kernel([read_shard(shard)], SETTINGS)
+    weights, history = fit([read_shard(shard)], SETTINGS)
     assert [entry["step"] for entry in history] == list(range(15, 151, 15))
     truth = textured(2, refine(REGION), seed=9)
     coarse = block_mean(truth, REGION)
@@ -119,9 +123,7 @@ def test_training_lowers_the_error_on_fields_that_were_not_seen(shard):
 
 def test_the_same_seed_gives_the_same_kernel_and_another_seed_another(shard):
     settings = SETTINGS | {"steps": 20}
-    first, again, other = (
-        fit_kernel([read_shard(shard)], settings | {"seed": seed})[0]["kernel"] for seed in (1, 1, 2)
-    )
+    first, again, other = (fit([read_shard(shard)], settings | {"seed": seed})[0]["kernel"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0
     assert np.abs(first - bicubic_kernels()).max() > 1e-3
@@ -129,9 +131,9 @@ def test_the_same_seed_gives_the_same_kernel_and_another_seed_another(shard):
 
 def test_training_that_diverges_or_lacks_room_ends_in_one_sentence(shard):
     with pytest.raises(DeepcamsError, match="learning_rate"):
-        fit_kernel([read_shard(shard)], SETTINGS | {"learning_rate": 1e37})
+        fit([read_shard(shard)], SETTINGS | {"learning_rate": 1e37})
     with pytest.raises(DeepcamsError, match="patch"):
-        fit_kernel([read_shard(shard)], SETTINGS | {"patch": 40})
+        fit([read_shard(shard)], SETTINGS | {"patch": 40})
 
 
 def test_model_files_say_what_they_hold(shard, tmp_path):
@@ -143,8 +145,32 @@ def test_model_files_say_what_they_hold(shard, tmp_path):
     assert found.weights["kernel"].shape == (9, 7, 7)
     assert found.settings["training"]["steps"] == 10
     assert len(found.provenance["history"]) == 10
+    assert found.provenance["code"] == "c0de"
+    index = json.loads((shard / "index.json").read_text())
+    assert found.provenance["shards"] == {shard.name: index["sha256"]["fine"]}
+    assert found.provenance["cell_methods"] == "time: mean (interval: 1 hour)"
+    assert found.provenance["collection"] == "aqc_tavg_1hr_g1440x721_v1"
     with pytest.raises(DeepcamsError, match="training months"):
         train("spatial", settings, [], tmp_path / "none.safetensors", code="c0de")
+
+
+def test_an_edit_of_the_code_leaves_the_model_file_of_an_interpolation_as_it_is(tmp_path):
+    paths = [tmp_path / "one.safetensors", tmp_path / "other.safetensors"]
+    for path, code in zip(paths, ("c0de", "0ther"), strict=True):
+        train("spatial", {"network": "bicubic"}, [], path, code=code)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_training_code_is_reached_only_by_the_networks_that_need_it():
+    """train.py loads a trainer by name; that name belongs to the digest of the networks that learn."""
+    script = ROOT / "workflow/scripts/train_spatial.py"
+    assert "deepcams.training.kernel" not in imported_modules(script)
+    for stage in catalogue.stages():
+        for name in catalogue.names(stage):
+            trainer = catalogue.trainer_of(stage, name)
+            assert catalogue.learns(stage, name) == (trainer is not None)
+            if trainer:
+                assert callable(import_module(trainer).fit)
 
 
 def test_scores_of_a_month_mark_the_configured_method_and_become_tables(shard, tmp_path):
@@ -171,7 +197,46 @@ def test_scores_of_a_month_mark_the_configured_method_and_become_tables(shard, t
     assert f"{linear['mae_mean_of_frames']:.3f}" in lines[-1]
 
 
+def test_only_the_region_and_the_months_own_hours_are_scored_in_space(tmp_path):
+    """A shard has a halo around the region and the next month's first hour; neither belongs to the score."""
+    values = textured(25, refine(REGION), seed=3)
+    times = np.datetime64("2018-01-31T00:30:00", "s") + np.arange(25) * np.timedelta64(3600, "s")
+    field = xr.DataArray(
+        values,
+        coords={"time": times, "latitude": refine(REGION).latitude, "longitude": refine(REGION).longitude},
+        dims=("time", "latitude", "longitude"),
+        name="pm25",
+        attrs={"units": "ug m-3", "cell_methods": "time: mean (interval: 1 hour)"},
+    )
+    write_field(tmp_path / "raw.nc", field, Encoding())
+    write_shard(tmp_path / "raw.nc", tmp_path / "index.json", {"operator": "block_mean", "sigma": 1.0})
+    assert read_shard(tmp_path).own == 24
+    train("spatial", {"network": "bicubic"}, [], tmp_path / "s.safetensors", code="c0de")
+    region = Region(north=39.0, west=6.0, south=31.5, east=18.0)
+    evaluate_month(
+        "spatial", tmp_path / "index.json", {"spatial": tmp_path / "s.safetensors"}, tmp_path / "s.csv", region=region
+    )
+    nearest = pd.read_csv(tmp_path / "s.csv").set_index("method").loc["nearest"]
+    fine = refine(coarse_grid(region))
+    assert (nearest["frames"], nearest["n"]) == (24, 24 * fine.shape[0] * fine.shape[1])
+    coarse = np.repeat(np.repeat(block_mean(values, REGION), 3, axis=1), 3, axis=2)[:, 1:-1, 1:-1]
+    rows = slice(24, 24 + fine.shape[0])
+    columns = slice(24, 24 + fine.shape[1])
+    error = (coarse - values)[:24, rows, columns].astype(float)
+    assert nearest["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
+
+
+def test_the_width_of_the_gaussian_goes_with_the_shard(tmp_path):
+    source = month_file(tmp_path / "raw.nc", textured(2, refine(REGION)), refine(REGION))
+    write_shard(source, tmp_path / "index.json", {"operator": "gaussian", "sigma": 3.0})
+    assert read_shard(tmp_path).parameters == {"sigma": 3.0}
+    with pytest.raises(DeepcamsError, match=r"19 × 25 coarse nodes that can be used"):
+        fit([read_shard(tmp_path)], SETTINGS | {"patch": 16})
+
+
 def test_the_index_of_a_shard_is_small_and_names_its_arrays_by_checksum(shard):
     index = json.loads((shard / "index.json").read_text())
     assert set(index["sha256"]) == {"fine", "coarse"}
+    assert index["cell_methods"] == "time: mean (interval: 1 hour)"
+    assert index["collection"] == "aqc_tavg_1hr_g1440x721_v1"
     assert (shard / "index.json").stat().st_size < 100_000

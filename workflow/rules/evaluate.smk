@@ -34,6 +34,7 @@ rule evaluate_temporal:
         runtime=120,
     params:
         code=script_digest("evaluate_temporal.py", "temporal"),
+        region=REGION,
     script:
         "../scripts/evaluate_temporal.py"
 
@@ -63,6 +64,7 @@ rule evaluate_spatial:
         runtime=120,
     params:
         code=script_digest("evaluate_spatial.py", "spatial"),
+        region=REGION,
         closure=config["spatial"]["closure"],
     script:
         "../scripts/evaluate_spatial.py"
@@ -95,6 +97,7 @@ rule evaluate_joint:
         runtime=120,
     params:
         code=script_digest("evaluate_joint.py", "temporal", "spatial"),
+        region=REGION,
         closure=config["spatial"]["closure"],
     script:
         "../scripts/evaluate_joint.py"

@@ -1,6 +1,7 @@
 """Score a month of the simulation experiment, stage "joint" (rule evaluate_joint)."""
 
 from deepcams.files.checksum import check_inputs
+from deepcams.grid.nodes import Region
 from deepcams.logs import job_log
 from deepcams.validation.evaluation import evaluate_month
 
@@ -11,5 +12,6 @@ with job_log(snakemake.log[0]):
         snakemake.input.index,
         {"temporal": snakemake.input.temporal, "spatial": snakemake.input.spatial},
         snakemake.output.scores,
+        region=Region(**snakemake.params.region) if snakemake.params.region else None,
         closure=snakemake.params.closure,
     )

@@ -1,6 +1,7 @@
 """Score a month of the simulation experiment, stage "temporal" (rule evaluate_temporal)."""
 
 from deepcams.files.checksum import check_inputs
+from deepcams.grid.nodes import Region
 from deepcams.logs import job_log
 from deepcams.validation.evaluation import evaluate_month
 
@@ -11,4 +12,5 @@ with job_log(snakemake.log[0]):
         snakemake.input.index,
         {"temporal": snakemake.input.temporal},
         snakemake.output.scores,
+        region=Region(**snakemake.params.region) if snakemake.params.region else None,
     )

@@ -76,7 +76,8 @@ def fine_globe() -> Grid:
 def coarse_grid(region: Region | None = None, halo: int = 0) -> Grid:
     """Coarse nodes of `region` (None: the globe), widened by `halo` nodes on every side as far as the globe goes.
 
-    A box that would meet itself around the globe becomes the whole, periodic circle, starting at -180°.
+    A box that would meet itself around the globe becomes the whole, periodic circle, starting at -180°; so does one
+    whose halo reaches a pole, because what surrounds a pole is all around it.
     Raises DeepcamsError if the box does not lie on coarse nodes.
     """
     globe = coarse_globe()
@@ -88,7 +89,7 @@ def coarse_grid(region: Region | None = None, halo: int = 0) -> Grid:
     west = region.west - halo * COARSE_STEP
     columns = round((region.east - region.west) / COARSE_STEP) + 1 + 2 * halo
     latitude = _axis(north, round((north - south) / COARSE_STEP) + 1, -COARSE_STEP)
-    if columns >= globe.shape[1]:
+    if columns >= globe.shape[1] or (halo and (north == 90.0 or south == -90.0)):
         return Grid(latitude, globe.longitude, COARSE_STEP)
     return Grid(latitude, _axis(west, columns, COARSE_STEP), COARSE_STEP)
 

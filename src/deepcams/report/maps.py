@@ -47,6 +47,9 @@ def _slope(squared: np.ndarray) -> np.ndarray:
     return _A1 + 3 * _A2 * squared + squared**3 * (7 * _A3 + 9 * _A4 * squared)
 
 
+FLATTEST = 0.3  # of a degree of longitude to one of latitude on paper: near a pole a box stays legible
+
+
 @dataclass(frozen=True)
 class Frame:
     """What part of the Earth a map shows. `globe`: all of it, in Equal Earth; else the box, in plate carrée.
@@ -66,7 +69,7 @@ class Frame:
         if self.globe:
             return 2.05
         middle = np.cos(np.radians((self.north + self.south) / 2))
-        return float((self.east - self.west) * max(middle, 0.05) / (self.north - self.south))
+        return float((self.east - self.west) * max(middle, FLATTEST) / (self.north - self.south))
 
     def project(self, longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates on the map of places in degrees."""
@@ -128,7 +131,7 @@ def prepare(axes: Axes, frame: Frame) -> None:
     axes.set_facecolor(MISSING)
     axes.set_xlim(frame.west, frame.east)
     axes.set_ylim(frame.south, frame.north)
-    axes.set_aspect(1 / max(float(np.cos(np.radians((frame.north + frame.south) / 2))), 0.05))
+    axes.set_aspect(1 / max(float(np.cos(np.radians((frame.north + frame.south) / 2))), FLATTEST))
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees((value + 180) % 360 - 180, "E", "W")))

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from deepcams.degrade.operators import margin
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import FACTOR
 from deepcams.models.learned_kernel import SIZE, bicubic_kernels
@@ -12,7 +13,7 @@ from deepcams.training.shards import Shard
 MARGIN = SIZE // 2
 
 
-def fit_kernel(shards: list[Shard], settings: dict) -> tuple[dict[str, np.ndarray], list[dict]]:
+def fit(shards: list[Shard], settings: dict) -> tuple[dict[str, np.ndarray], list[dict]]:
     """Learn the nine kernels from the fields of `shards`.
 
     settings : steps, batch_size, patch (coarse nodes), learning_rate, seed.
@@ -50,15 +51,17 @@ def _batch(
     coarse, fine = [], []
     for _ in range(100 * size):
         shard = shards[random.integers(len(shards))]
-        rows, columns = shard.coarse_grid.shape
+        # Nodes at the edge whose degradation lacks support are no example of anything.
+        lost = 0 if shard.coarse_grid.is_global else margin(shard.operator, **shard.parameters)
+        rows, columns = (size - 2 * lost for size in shard.coarse_grid.shape)
         reach = patch + 2 * MARGIN
         if rows < reach or columns < reach:
             raise DeepcamsError(
-                f"The training fields have {rows} × {columns} coarse nodes, too few for patches of {patch} with a "
-                f"margin of {MARGIN}. Lower spatial.training.patch or enlarge the region."
+                f"The training fields have {rows} × {columns} coarse nodes that can be used, too few for patches of "
+                f"{patch} with a margin of {MARGIN}. Lower spatial.training.patch or enlarge the region."
             )
-        frame = random.integers(len(shard.times))
-        top, left = random.integers(rows - reach + 1), random.integers(columns - reach + 1)
+        frame = random.integers(shard.own)
+        top, left = lost + random.integers(rows - reach + 1), lost + random.integers(columns - reach + 1)
         low = shard.coarse[frame, top : top + reach, left : left + reach]
         first_row, first_column = FACTOR * (top + MARGIN) - 1, FACTOR * (left + MARGIN) - 1
         high = shard.fine[frame, first_row : first_row + FACTOR * patch, first_column : first_column + FACTOR * patch]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path, write_text
+from deepcams.grid.nodes import Region
 from deepcams.models.catalogue import build
 from deepcams.models.checkpoint import read
 from deepcams.progress import progress
@@ -17,11 +18,18 @@ SCORES = ("r", "rmse", "mae")
 
 
 def evaluate_month(
-    stage: str, index: str | Path, models: dict[str, str | Path], out: str | Path, *, closure: str = "none"
+    stage: str,
+    index: str | Path,
+    models: dict[str, str | Path],
+    out: str | Path,
+    *,
+    region: Region | None = None,
+    closure: str = "none",
 ) -> None:
     """Score the configured networks beside the baselines on a month's shard and write one CSV row a method.
 
-    stage : "temporal", "spatial" or "joint".  models : model files by stage.  closure : of the configured chain.
+    stage : "temporal", "spatial" or "joint".  models : model files by stage.  region : what is scored of the shard,
+    which has a halo around it; None: all.  closure : of the configured chain.
     In time fields are interpolated and scored at 0.25°, as the paper does; in space and jointly from the shard's
     degraded fields. The column `configured` marks what the configuration would do to CAMS. r, rmse and mae are over all
     pairs of the month; those ending in `_mean_of_frames` average the frames' scores, as the paper's tables do.
@@ -33,16 +41,20 @@ def evaluate_month(
     method = Method(
         f"{label}+closure" if closed else label,
         **{name: build(name, found.network, found.weights) for name, found in networks.items()},
-        closure=closure if closed else None,
+        closure=None if stage == "temporal" else closure,
     )
     others = [other for other in baselines(stage) if other.name != method.name]
+    # In space the next month's first hour would count twice; in time it closes the last interval.
+    frames = shard.own if stage == "spatial" else len(shard.times)
     result = score(
         stage,
-        progress(shard.fine, f"score {stage} {Path(index).parent.name}", "hours"),
+        progress(shard.fine[:frames], f"score {stage} {Path(index).parent.name}", "hours"),
         shard.fine_grid,
         methods=[*others, method],
         operator=None if stage == "temporal" else shard.operator,
-        coarse=None if stage == "temporal" else shard.coarse,
+        parameters={} if stage == "temporal" else shard.parameters,
+        coarse=None if stage == "temporal" else shard.coarse[:frames],
+        region=(region.north, region.west, region.south, region.east) if region else None,
     )
     table = pd.DataFrame(rows(result))
     table.insert(0, "month", Path(index).parent.name)

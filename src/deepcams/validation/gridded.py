@@ -2,63 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Grid, locate, refine, row_weights
+from deepcams.inference.spatial import SpatialNetwork
+from deepcams.inference.temporal import TemporalNetwork
 from deepcams.progress import progress
 from deepcams.validation.fields import FieldFile, require_same_origin, same_nodes
+from deepcams.validation.metrics import Moments
 
 STEPS = 3  # hours between analyses
-
-
-class TemporalMethod(Protocol):
-    """Interpolation in time."""
-
-    def between(self, first: np.ndarray, last: np.ndarray, fractions: tuple[float, ...], periodic: bool) -> np.ndarray:
-        """Fields (len(fractions), H, W) between two fields (H, W)."""
-
-
-class SpatialMethod(Protocol):
-    """Interpolation in space."""
-
-    def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
-        """Frames (B, H, W) on the fine grid of `grid`."""
-
-
-class ErrorSums:
-    """Running sums of truth and estimate, kept per row, so that scores with and without area weights follow.
-
-    rows : (7, H) float64: count, t, e, t², e², te, |e - t|.
-    """
-
-    def __init__(self, height: int):
-        self.rows = np.zeros((7, height))
-
-    def add(self, truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray) -> None:
-        """Add frames (n, H, W); only cells that are `valid` (bool, same shape) count."""
-        t = np.where(valid, truth, 0.0).astype(np.float64)
-        e = np.where(valid, estimate, 0.0).astype(np.float64)
-        products = [np.einsum("thw,thw->h", a, b) for a, b in ((t, t), (e, e), (t, e))]
-        plain = [values.sum(axis=(0, 2)) for values in (valid, t, e)]
-        self.rows += [*plain, *products, np.abs(e - t).sum(axis=(0, 2))]
-
-    def scores(self, weights: np.ndarray | None = None) -> dict[str, float]:
-        """r, rmse, mae, bias (estimate - truth), rows weighted by `weights` (H,); NaN if undefined."""
-        w, t, e, tt, ee, te, absolute = self.rows.sum(axis=1) if weights is None else self.rows @ weights
-        if w == 0:
-            return dict.fromkeys(("r", "rmse", "mae", "bias"), float("nan"))
-        t, e, tt, ee, te = (value / w for value in (t, e, tt, ee, te))
-        spread = np.sqrt(max(0.0, tt - t * t) * max(0.0, ee - e * e))
-        return {
-            "r": float((te - t * e) / spread) if spread > 1e-9 else float("nan"),
-            "rmse": float(np.sqrt(max(0.0, tt + ee - 2 * te))),
-            "mae": float(absolute / w),
-            "bias": float(e - t),
-        }
 
 
 def check_fields(paths: Sequence[str | Path]) -> tuple[dict[str, float], np.ndarray, Grid]:
@@ -112,7 +68,7 @@ def score_against_truth(
     product_paths: Sequence[str | Path],
     truth_paths: Sequence[str | Path],
     coarse_paths: Sequence[str | Path],
-    baselines: dict[str, tuple[TemporalMethod, SpatialMethod]],
+    baselines: dict[str, tuple[TemporalNetwork, SpatialNetwork]],
 ) -> list[dict[str, object]]:
     """Scores of the product, and of CAMS by simpler methods, against the nature run, month by month and pooled.
 
@@ -124,8 +80,8 @@ def score_against_truth(
     weighted by area (r_area, …).
     """
     names = ["product", "CAMS, nearest node and frame", *baselines]
-    sums: dict[tuple[str, str], ErrorSums] = {}
-    weights = np.zeros(0)
+    plain = {(name, part): Moments() for name in names for part in _PARTS}
+    by_area = {key: Moments() for key in plain}
     products = list(product_paths) if len(product_paths) == len(truth_paths) else list(product_paths) * len(truth_paths)
     months = list(zip(products, truth_paths, coarse_paths, strict=True))
     for product_path, truth_path, coarse_path in progress(months, "Scoring against the truth", "months"):
@@ -133,7 +89,7 @@ def score_against_truth(
             if require_same_origin(product, truth, coarse) is None:
                 raise DeepcamsError(f"{truth.path} is not a nature run; only there the truth is known.")
             rows, columns = locate(product.grid, truth.grid)
-            weights = row_weights(product.grid)
+            weights = row_weights(product.grid)[:, None]
             for times, estimates in _intervals(coarse, product.grid, baselines):
                 at, of = product.find(times), truth.find(times)
                 for k in np.flatnonzero((at >= 0) & (of >= 0)):
@@ -142,30 +98,35 @@ def score_against_truth(
                     fields |= {name: frames[k : k + 1] for name, frames in estimates.items()}
                     valid = np.logical_and.reduce([np.isfinite(frame) for frame in (values, *fields.values())])
                     for name, frame in fields.items():
-                        part = sums.setdefault((name, _PARTS[min(int(k), 1)]), ErrorSums(len(weights)))
-                        part.add(values, frame, valid)
-    return [row for hours in ("all", *_PARTS) for row in _rows(sums, names, hours, weights)]
+                        key = name, _PARTS[min(int(k), 1)]
+                        estimate = np.where(valid, frame, np.nan)
+                        plain[key].add(estimate, values)
+                        by_area[key].add(estimate, values, weights)
+    return [
+        {"method": name, "hours": hours}
+        | {key: value for key, value in _pooled(plain, name, hours).items() if key in ("n", *_SCORES)}
+        | {f"{key}_area": value for key, value in _pooled(by_area, name, hours).items() if key in _SCORES}
+        for hours in ("all", *_PARTS)
+        for name in names
+    ]
 
 
-def _rows(
-    sums: dict[tuple[str, str], ErrorSums], names: Sequence[str], hours: str, weights: np.ndarray
-) -> list[dict[str, object]]:
-    result = []
-    for name in names:
-        total = ErrorSums(len(weights))
-        for part in _PARTS if hours == "all" else (hours,):
-            if (name, part) in sums:
-                total.rows += sums[name, part].rows
-        by_area = {f"{key}_area": value for key, value in total.scores(weights).items()}
-        result.append({"method": name, "hours": hours, "n": int(total.rows[0].sum())} | total.scores() | by_area)
-    return result
+_SCORES = ("r", "rmse", "mae", "bias")
+
+
+def _pooled(parts: dict[tuple[str, str], Moments], name: str, hours: str) -> dict[str, float | int]:
+    """Scores of a method over one kind of hours, or over all of them."""
+    total = Moments()
+    for part in _PARTS if hours == "all" else (hours,):
+        total.merge(parts[name, part])
+    return total.scores()
 
 
 _PARTS = ("analysis", "interpolated")
 
 
 def _intervals(
-    coarse: FieldFile, fine: Grid, baselines: dict[str, tuple[TemporalMethod, SpatialMethod]]
+    coarse: FieldFile, fine: Grid, baselines: dict[str, tuple[TemporalNetwork, SpatialNetwork]]
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Yield per pair of analyses the hours 0, 1, 2 after the first one and every method's fields (3, H, W) there."""
     rows, columns = locate(fine, refine(coarse.grid))

@@ -8,7 +8,6 @@ two frames inside a window are what is scored in time and in both, every frame i
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +16,8 @@ from deepcams.errors import DeepcamsError
 from deepcams.grid.blocks import coarse_around
 from deepcams.grid.nodes import FACTOR, Grid, describe, refine, row_weights
 from deepcams.inference.closure import close
+from deepcams.inference.spatial import SpatialNetwork
+from deepcams.inference.temporal import TemporalNetwork
 from deepcams.models import spatial_interpolation, temporal_interpolation
 from deepcams.validation.metrics import Moments
 
@@ -25,29 +26,11 @@ WINDOW = 3  # hours between two analyses
 FRACTIONS = (1 / 3, 2 / 3)
 
 
-class TemporalNetwork(Protocol):
-    """What downscales in time."""
-
-    halo: int
-
-    def between(self, first, last, fractions: tuple[float, ...], periodic: bool) -> np.ndarray:
-        """Fields between two frames (H, W): (len(fractions), H, W)."""
-
-
-class SpatialNetwork(Protocol):
-    """What downscales in space."""
-
-    halo: int
-
-    def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
-        """Frames (B, H, W) on refine(grid)."""
-
-
 @dataclass(frozen=True)
 class Method:
     """One line of a table: networks for the stage and what is done after.
 
-    closure : "none" (cut off below 0), "block_mean", or None to leave the fields as they come.
+    closure : "none" (cut off below 0, before and after), "block_mean", or None to leave the fields as they come.
     """
 
     name: str
@@ -148,10 +131,13 @@ def score(
     tallies = {method.name: _Tally() for method in methods}
     count = 0
     for truth, inputs in _cases(stage, fields, coarse, setting):
-        for method in methods:
-            estimates = _apply(method, inputs, setting)
-            for estimate, frame in zip(estimates, truth, strict=True):
-                tallies[method.name].add(estimate[window], frame[window], weights)
+        estimates = {method.name: [e[window] for e in _apply(method, inputs, setting)] for method in methods}
+        for index, frame in enumerate(truth):
+            # Every method on the very same nodes: where one has no value, none is scored.
+            missing = np.any([np.isnan(fields[index]) for fields in estimates.values()], axis=0)
+            seen = np.where(missing, np.nan, frame[window])
+            for name, fields in estimates.items():
+                tallies[name].add(fields[index], seen, weights)
         count += len(truth)
     if not count:
         needed = "one frame" if stage == "spatial" else f"{WINDOW + 1} consecutive hourly frames"

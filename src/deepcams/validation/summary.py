@@ -12,10 +12,12 @@ import pandas as pd
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path, write_text
+from deepcams.inference.spatial import SpatialNetwork
+from deepcams.inference.temporal import TemporalNetwork
 from deepcams.progress import progress
 from deepcams.validation.collocation import read_pairs
 from deepcams.validation.fields import FieldFile
-from deepcams.validation.gridded import SpatialMethod, TemporalMethod, check_fields, score_against_truth
+from deepcams.validation.gridded import check_fields, score_against_truth
 from deepcams.validation.station_metrics import SCORES, SHIFT, add_sums, pair_sums, scores
 
 MODELS = ("product", "cams")
@@ -126,7 +128,7 @@ def validate_year(
     count_paths: Sequence[str | Path],
     settings: SummarySettings,
     truth_paths: Sequence[str | Path] = (),
-    baselines: dict[str, tuple[TemporalMethod, SpatialMethod]] | None = None,
+    baselines: dict[str, tuple[TemporalNetwork, SpatialNetwork]] | None = None,
 ) -> dict[str, object]:
     """Validate a year, from files to files.
 

@@ -15,11 +15,11 @@ from isal import isal_zlib
 
 from deepcams.files.atomic import atomic_path
 from deepcams.grid.nodes import FACTOR, Grid
-from deepcams.sources.nature_run.simulate import FLOOR
 
 PORTAL_VARIABLE = "PM25_RH35_GCC"
 FILL = np.float32(1e15)
-PACKING_STEP = 0.5  # ug m-3; seen in EAC4 files: 0.37 … 0.52
+PACKING_STEP = 0.4  # ug m-3; real files have 0.37 to 0.52
+CLEANEST = 0.69  # ug m-3, below which CAMS has nothing
 
 
 def portal_path(root: Path, time: np.datetime64, mean: bool) -> Path:
@@ -156,8 +156,12 @@ def write_ads(path: Path, times: np.ndarray, frames: np.ndarray, grid: Grid, lab
 
 
 def packed(field: np.ndarray) -> np.ndarray:
-    """What 16-bit packing of a whole archive's range leaves: whole steps from nought, clean air being nought."""
-    return np.floor(np.maximum(field - FLOOR, 0.0) / PACKING_STEP) * PACKING_STEP
+    """CAMS's values of a field in ug m-3: remote air is cleaner there, and packing leaves whole steps, to nearest.
+
+    Of EAC4's cells 11 to 13 % are nought once packed, in GEOS-CF none is below 0.2 ug m-3. √(q² - c²) takes the
+    cleanest air away and hardly touches what is polluted: 0.1 at 2.5, 0.01 at 25 ug m-3.
+    """
+    return np.rint(np.sqrt(np.maximum(np.square(field) - CLEANEST**2, 0.0)) / PACKING_STEP) * PACKING_STEP
 
 
 def spectral_sample(field: np.ndarray, fine: Grid, coarse: Grid) -> np.ndarray:
