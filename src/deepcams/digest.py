@@ -14,6 +14,10 @@ from pathlib import Path
 
 PACKAGE = "deepcams"
 SOURCE = Path(__file__).resolve().parent
+# A new version alone makes nothing stale: what changed with it does.
+UNCOUNTED = {f"{PACKAGE}.version"}
+# What is written for people and type checkers, or by some versions of Python only.
+UNCOUNTED_FIELDS = {"kind", "type_comment", "type_params"}
 DATA_SUFFIXES = {".npz", ".json", ".csv", ".yaml", ".html", ".css", ".js"}
 
 
@@ -22,7 +26,8 @@ def code_digest(script: str | Path, modules: tuple[str, ...] = ()) -> str:
 
     `modules` names modules that the script loads by name at run time, such as the configured network.
     Data files in a module's own folder count with the module if its code names them.
-    Raises FileNotFoundError if the script, or a `deepcams` module it imports, does not exist.
+    Raises FileNotFoundError if the script, or a `deepcams` module it imports, does not exist, and ValueError for a
+    relative import.
     """
     script = Path(script).resolve()
     files = {script: _meaning(script, script.stat().st_mtime_ns)}
@@ -38,6 +43,34 @@ def code_digest(script: str | Path, modules: tuple[str, ...] = ()) -> str:
     for path in sorted(files, key=lambda path: (path.name, str(path))):
         digest.update(files[path].encode())
     return digest.hexdigest()[:16]
+
+
+def outline(node: object) -> object:
+    """A syntax tree as nested lists of text, the same on every version of Python that can parse it.
+
+    `ast.dump` is not: fields come and go with the versions, empty or None where they say nothing.
+    """
+    if isinstance(node, ast.AST):
+        fields = [
+            [name, outline(_joined(value) if isinstance(node, ast.JoinedStr) else value)]
+            for name, value in ast.iter_fields(node)
+            if name not in UNCOUNTED_FIELDS and value is not None and value != []
+        ]
+        return [type(node).__name__, *fields]
+    if isinstance(node, list):
+        return [outline(item) for item in node]
+    return ascii(node)
+
+
+def _joined(pieces: list[ast.expr]) -> list[ast.expr]:
+    """An f-string's pieces without empty texts, and neighbouring texts as one."""
+    joined: list[ast.expr] = []
+    for piece in pieces:
+        if isinstance(piece, ast.Constant) and joined and isinstance(joined[-1], ast.Constant):
+            joined[-1] = ast.Constant(joined[-1].value + piece.value)
+        elif not (isinstance(piece, ast.Constant) and piece.value == ""):
+            joined.append(piece)
+    return joined
 
 
 def imported_modules(script: str | Path) -> set[str]:
@@ -62,13 +95,22 @@ def _imports(path: Path, stamp: int) -> tuple[str, ...]:
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(
+                    f"{path}, line {node.lineno}: a relative import, which code digests do not follow. "
+                    f"Write it in full, from {PACKAGE} on."
+                )
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(name for name in names if name == PACKAGE or name.startswith(PACKAGE + "."))
 
 
 def _source_file(name: str) -> Path | None:
-    """The file of module `name`; None for a package (its `__init__` is empty) or a name inside a module."""
+    """The file of module `name`; None for a package (its `__init__` is empty), a name inside a module, or what does not
+    count.
+    """
+    if name in UNCOUNTED or name.rpartition(".")[0] in UNCOUNTED:
+        return None
     path = SOURCE.joinpath(*name.split(".")[1:])
     if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
@@ -100,4 +142,4 @@ def _meaning(path: Path, stamp: int) -> str:
         for candidate in sorted(path.parent.iterdir()):
             if candidate.suffix in DATA_SUFFIXES and candidate.name in strings:
                 data.append(f"{candidate.name}={hashlib.sha256(candidate.read_bytes()).hexdigest()}")
-    return "\n".join([ast.dump(tree), *data])
+    return "\n".join([repr(outline(tree)), *data])

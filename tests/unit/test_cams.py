@@ -9,6 +9,7 @@ from scipy.io import netcdf_file
 
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
+from deepcams.files.checksum import sha256
 from deepcams.grid.nodes import Region, coarse_globe, coarse_grid
 from deepcams.sources.cams import read_cams, require_frames, retrieve_month
 from deepcams.sources.checks import magic, require_same_origin
@@ -330,6 +331,20 @@ def test_last_frame_from_the_next_months_file_and_crop(tmp_path):
     assert array.attrs["synthetic"] == "made up"
 
 
+def test_a_month_says_which_files_it_was_read_from(tmp_path):
+    path, _ = months(tmp_path, first=248)
+    digests = {number: sha256(tmp_path / f"2018-0{number}.nc") for number in (1, 2)}
+    both = retrieve_month("local", Month(2018, 1), path=path)
+    assert both.attrs["source_files"] == f"2018-01.nc sha256:{digests[1]}; 2018-02.nc sha256:{digests[2]}"
+    # Months in folders of years, one of them past its own last frame; no two files of a record have one name.
+    folder = tmp_path / "eac4" / "2018"
+    folder.mkdir(parents=True)
+    write(folder / "01.nc", analyses(249), concentrations(249))
+    pattern = str(tmp_path / "eac4" / "{year}" / "{month}.nc")
+    own = retrieve_month("local", Month(2018, 1), path=pattern)
+    assert own.attrs["source_files"] == f"2018/01.nc sha256:{sha256(folder / '01.nc')}"
+
+
 def test_region_across_the_date_line_is_cut_from_a_global_file(tmp_path):
     globe = coarse_globe()
     turned = type(globe)(globe.latitude, np.arange(480) * 0.75, 0.75)
@@ -395,3 +410,14 @@ def test_real_sample(real_samples):
     np.testing.assert_array_equal(array.longitude, coarse_globe().longitude)
     assert array.time.values[0] == np.datetime64("2019-12-31T15:00")
     assert 3600 < float(array.max()) < 3660 and 0.10 < float((array <= 1e-6).mean()) < 0.14
+
+
+def test_clean_air_of_a_box_may_be_nought_everywhere_but_polluted_air_may_not(tmp_path):
+    """Packing leaves whole frames of zeros over clean oceans and ice; over a polluted box they are failed transfers."""
+    values = np.zeros((3, *BOX.shape))
+    values[0, 2, 3] = 0.8  # one packing step or two, somewhere
+    values[2, 4:6] = 1.2
+    clean = read_cams(write(tmp_path / "clean.nc", analyses(3), values))
+    assert (clean.values[1] == 0).all()
+    with pytest.raises(DeepcamsError, match="same value everywhere at 2018-01-01 03:00"):
+        read_cams(write(tmp_path / "polluted.nc", analyses(3), values * 40))

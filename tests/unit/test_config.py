@@ -12,10 +12,12 @@ from snakemake.utils import update_config
 
 from deepcams.calendar import Month, months_between
 from deepcams.config.check import load_schema, problems, require_valid, resolve, restore_types
+from deepcams.config.conditions import LEARNING
 from deepcams.config.digest import digest
 from deepcams.config.document import documented, main
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region, coarse_grid
+from deepcams.models import catalogue
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = load_schema(CONFIG / "config.schema.yaml")
@@ -491,3 +493,11 @@ def test_digest_refuses_what_has_no_one_form():
     for value in (float("nan"), datetime.date(2018, 1, 1)):
         with pytest.raises(DeepcamsError, match="cannot be digested"):
             digest({"a": value})
+
+
+def test_conditions_and_catalogue_agree_on_which_networks_learn():
+    """The configuration stands below the networks and cannot ask the catalogue."""
+    learning = {
+        name for stage in catalogue.stages() for name in catalogue.names(stage) if catalogue.learns(stage, name)
+    }
+    assert learning == LEARNING

@@ -1,5 +1,6 @@
 """The digest of a rule's code changes with what the code does, and with nothing else."""
 
+import ast
 import shutil
 
 import pytest
@@ -92,6 +93,71 @@ def test_an_import_that_does_not_exist_is_told(package):
     edit(script, "deepcams.part.upper", "deepcams.part.uper")
     with pytest.raises(FileNotFoundError, match=r"deepcams\.part\.uper"):
         digest.code_digest(script)
+
+
+def test_a_relative_import_is_refused_with_its_place(package):
+    """It would be left out of the digest, and a change of the module would go unseen."""
+    script, folder = package
+    edit(folder / "upper.py", "from deepcams.part import lower", "from . import lower")
+    with pytest.raises(ValueError, match=r"upper\.py, line 2.*relative"):
+        digest.code_digest(script)
+
+
+def test_the_version_does_not_count(package):
+    """A new release alone is no reason to make eighteen years again."""
+    script, folder = package
+    version = folder.parent / "version.py"
+    version.write_text("VERSION = '1'\n")
+    edit(folder / "lower.py", "T =", "from deepcams.version import VERSION\n\nT =")
+    before = digest.code_digest(script)
+    edit(version, "'1'", "'2'")
+    assert digest.code_digest(script) == before
+
+
+TEXT = '''"""Docstring."""
+from deepcams.errors import DeepcamsError as Error
+
+def f(a, /, b: int = 2, *rest, c=None, **more) -> dict[str, float]:
+    """Say."""
+    if (n := len(rest)) > 1_000 and not more:
+        raise Error(f"{a!r:>{b}} and {c}" f"{n}" "." u"x")
+    return {**more, "a": [x for x in rest if x], "\u00e9": 1e-3, b"b": (..., None, True)}
+
+class A:
+    """Say."""
+    x = lambda self: f"{self:{self.w}.{self.p}f}"
+
+match f:
+    case {"a": [1, *_]} | None:
+        pass
+'''
+
+
+def test_the_digest_is_the_same_on_every_version_of_python(tmp_path):
+    """A fixed number, which the tests confirm on each version they are run with."""
+    script = tmp_path / "script.py"
+    script.write_text(TEXT, encoding="utf-8")
+    assert digest.code_digest(script) == "7573abd455bdb1ec"
+
+
+def test_what_versions_of_python_parse_differently_does_not_count():
+    """Empty lists of type parameters (3.12), None in place of nothing, empty and split pieces of f-strings (3.12)."""
+    old, new = (ast.parse('def f(x):\n    return f"a{x}b"') for _ in range(2))
+    function = new.body[0]
+    function.type_params = []
+    function.type_comment = None
+    pieces = function.body[0].value.values
+    pieces[0].kind = "u"
+    pieces[2:] = [ast.Constant(""), ast.Constant("b"), ast.Constant("")]
+    assert digest.outline(new) == digest.outline(old)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("x = 1", "x = 1.0"), ("x = None", "x = 'None'"), ("f()", "f(None)"), ("f'{x}a'", "f'a{x}'"), ("[]", "()")],
+)
+def test_what_means_something_else_has_another_outline(one, other):
+    assert digest.outline(ast.parse(one)) != digest.outline(ast.parse(other))
 
 
 def test_no_computing_script_reaches_the_drawing_code():

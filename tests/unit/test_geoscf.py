@@ -14,7 +14,6 @@ from deepcams.grid.nodes import Region, coarse_grid, refine
 from deepcams.sources.geoscf import (
     HOURLY_MEANS,
     INSTANTS,
-    iterate_month,
     month_attributes,
     month_grid,
     portal_path,
@@ -223,7 +222,7 @@ def test_repeated_times(tmp_path):
 
 def test_month_with_the_next_days_first_hour(whole_month):
     started = clock.perf_counter()
-    frames = list(iterate_month(whole_month, MONTH, HOURLY_MEANS, None, 0.0))
+    frames = list(read_month(survey_month(whole_month, MONTH, HOURLY_MEANS, 0.0)))
     assert clock.perf_counter() - started < 20  # about 1 s; xarray takes 10
     assert len(frames) == HOURS + 1
     for number, (time, frame) in enumerate(frames):
@@ -260,7 +259,7 @@ def test_missing_hours_are_nan_frames_counted_and_listed(tmp_path, caplog):
     assert all(frame.shape == BOX.shape for _, frame in frames)
     assert month_attributes(files)["cell_methods"] == "time: point"
     with pytest.raises(DeepcamsError, match=r"2 of 672 hours are missing.*max_missing"):
-        iterate_month(tmp_path, MONTH, INSTANTS, None, 1.9 / HOURS)
+        survey_month(tmp_path, MONTH, INSTANTS, 1.9 / HOURS)
 
 
 def test_frames_of_nothing_count_as_missing(tmp_path):

@@ -1,11 +1,17 @@
 """The three lists of dependencies and the files around the package agree."""
 
+import importlib.metadata
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 
 import pytest
 import yaml
 
+from deepcams.files.rounding import software
+from deepcams.version import VERSION
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -40,6 +46,23 @@ def test_every_rule_names_an_environment_that_exists():
 
 
 def test_the_version_is_the_same_everywhere():
-    version = PROJECT["version"]
-    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
-    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version: {VERSION}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()
+    assert importlib.metadata.version("deepcams") == VERSION
+    assert software() == f"deepcams {VERSION}"
+
+
+def test_the_package_knows_its_version_without_being_installed(tmp_path):
+    """The workflow runs from a checkout, where there may be no metadata of an installation."""
+    shutil.copytree(ROOT / "src" / "deepcams", tmp_path / "deepcams", ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import importlib.metadata as m\n"
+        "def version(name): raise m.PackageNotFoundError(name)\n"
+        "m.version = version\n"
+        "from deepcams.files.rounding import software\n"
+        "print(software())\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert process.stdout.strip() == f"deepcams {VERSION}", process.stderr

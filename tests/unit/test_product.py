@@ -18,8 +18,9 @@ from deepcams.errors import DeepcamsError
 from deepcams.files import chunks
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import read_field, read_layout
+from deepcams.files.pairs import read_pairs
 from deepcams.grid.nodes import Region, coarse_grid, fine_globe, refine
-from deepcams.product.attributes import Provenance, global_attributes, read_pairs, small_variables
+from deepcams.product.attributes import Provenance, global_attributes, small_variables
 from deepcams.product.months import LOSSLESS, Product, ProductWriter, days_of, write_by_days
 from deepcams.product.verify import verify_product
 from deepcams.product.year import assemble_year

@@ -61,6 +61,13 @@ def test_a_network_that_learns_asks_for_the_papers_training_years(checkout):
     ]
 
 
+def test_jobs_that_run_on_processors_ask_for_no_gpu(checkout):
+    learned = "spatial={network: learned_kernel}"
+    process = checkout.snakemake("all", "--dry-run", "--config", learned)
+    assert "mem_mb=8000" in process.stdout  # resources are listed
+    assert "gpu=1" not in process.stdout
+
+
 def test_a_real_run_without_credentials_stops_before_the_first_job_in_one_sentence(checkout):
     process = checkout.snakemake("all", configfile=None)
     assert process.returncode != 0

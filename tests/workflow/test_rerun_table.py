@@ -57,6 +57,8 @@ EDITS = [
     ("the page's template", "src/deepcams/report/page.html", "</body>", "<!-- x --></body>", PAGES),
     ("an operator of the degradation", "src/deepcams/degrade/operators.py", "4 * sigma + 0.5", "5 * sigma", EVALUATION),
     ("the assembly", "src/deepcams/product/year.py", "    join_files(", "    assert months\n    join_files(", ASSEMBLY),
+    ("training of a network not configured", "src/deepcams/training/kernel.py", "\nimport", "\nX = 1\nimport", ()),
+    ("the version", "src/deepcams/version.py", '"0.1.0"', '"0.2.0"', ()),
     ("the quality control", "src/deepcams/validation/quality.py", "2000.0", "1999.0", STATIONS),
     (
         "the network for time",
@@ -215,6 +217,11 @@ def test_a_changed_learning_rate_retrains_that_stage_and_what_follows(finished):
     assert finished.planned(target, "--config", learned) == Counter()
     other = "spatial={network: learned_kernel, training: {learning_rate: 0.002}}"
     assert finished.planned(target, "--config", other) == jobs("train_spatial simulation")
+    trainer = finished.path / "src/deepcams/training/kernel.py"
+    before = trainer.read_text()
+    edit(trainer, "\nimport", "\nX = 1\nimport")
+    assert finished.planned(target, "--config", learned) == jobs("train_spatial simulation")
+    trainer.write_text(before)
     planned = finished.planned("all", "--config", other)
     assert {job for job in planned if job.startswith("train")} == {"train_spatial simulation", "train_spatial real"}
     # Back to the interpolation, which the other tests expect.

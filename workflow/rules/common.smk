@@ -6,7 +6,7 @@ from deepcams.calendar import Month, months_between
 from deepcams.config.check import load_schema, require_valid, restore_types
 from deepcams.digest import code_digest
 from deepcams.errors import DeepcamsError
-from deepcams.models.catalogue import learns, module_of
+from deepcams.models.catalogue import learns, module_of, trainer_of, wants_gpu
 from deepcams.sources.access import access_problem
 from deepcams.sources.fingerprint import fingerprint
 
@@ -84,15 +84,21 @@ def sidecar(path):
     return f"{path}.sha256"
 
 
-def script_digest(name, *stages):
-    """Digest of a script's code; with `stages`, the configured networks' modules belong to it."""
-    networks = [module_of(stage, config[stage]["network"]) for stage in stages]
-    return code_digest(f"{workflow.basedir}/workflow/scripts/{name}", tuple(networks))
+def script_digest(name, *stages, trains=False):
+    """Digest of a script's code.
+
+    With `stages`, the configured networks' modules belong to it, and if it `trains` them what they are trained by.
+    """
+    networks = [(stage, config[stage]["network"]) for stage in stages]
+    modules = [module_of(*network) for network in networks]
+    if trains:
+        modules += [trainer_of(*network) for network in networks if learns(*network)]
+    return code_digest(f"{workflow.basedir}/workflow/scripts/{name}", tuple(modules))
 
 
 def gpus(stage):
-    """GPUs that a job running the configured network asks for: interpolations need none."""
-    return int(learns(stage, config[stage]["network"]))
+    """GPUs that a job running the configured network asks for."""
+    return int(wants_gpu(stage, config[stage]["network"]))
 
 
 def require_access(dag):
@@ -100,7 +106,9 @@ def require_access(dag):
     due = {job.rule.name for job in dag.needrun_jobs()}
     for source in ("cams", "geoscf", "openaq"):
         if f"retrieve_{source}" in due:
-            problem = access_problem(source, config[source]["source"])
+            problem = access_problem(
+                source, config[source]["source"], config[source]["path"]
+            )
             if problem:
                 sys.exit(f"ERROR: {problem}")
 

@@ -23,7 +23,7 @@ rule train_temporal:
         runtime=1440,
         gpu=gpus("temporal"),
     params:
-        code=script_digest("train_temporal.py", "temporal"),
+        code=script_digest("train_temporal.py", "temporal", trains=True),
         settings=network_settings("temporal"),
     script:
         "../scripts/train_temporal.py"
@@ -51,7 +51,7 @@ rule train_spatial:
         runtime=1440,
         gpu=gpus("spatial"),
     params:
-        code=script_digest("train_spatial.py", "spatial"),
+        code=script_digest("train_spatial.py", "spatial", trains=True),
         settings=network_settings("spatial"),
     script:
         "../scripts/train_spatial.py"

@@ -16,5 +16,7 @@ with job_log(snakemake.log[0]):
         grid=coarse_grid(Region(**region), snakemake.params.halo) if region else None,
         record_end=snakemake.params.ends_record,
     )
-    write_field(snakemake.output.fields, field, Encoding())
+    # What the month was read from belongs to the file, not to the variable.
+    origin = {"source_files": field.attrs.pop("source_files")}
+    write_field(snakemake.output.fields, field, Encoding(), origin)
     write_sidecar(snakemake.output.fields)

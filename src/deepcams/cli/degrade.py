@@ -1,14 +1,17 @@
 """`deepcams degrade`: a coarse file out of a fine one, registered to the coarse nodes."""
 
 import argparse
+from itertools import islice
 
-from deepcams.cli.options import must_exist
+import numpy as np
+
+from deepcams.cli.options import check_output, degradation_parameters, must_exist
 from deepcams.degrade.operators import OPERATORS, degrade, margin
 from deepcams.files.netcdf import Encoding, FieldWriter
 from deepcams.grid.blocks import coarse_within
-from deepcams.grid.nodes import from_axes, refine
+from deepcams.grid.nodes import refine
 from deepcams.progress import progress
-from deepcams.sources.geoscf import read_geoscf
+from deepcams.sources.geoscf import open_geoscf
 
 HELP = """\
 Degrade the 0.25° fields of a GEOS-CF file to 0.75°, as training input is made.
@@ -34,30 +37,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Degrade and write."""
-    field = read_geoscf(must_exist(options.input))
-    coarse, rows, columns = coarse_within(from_axes(field.latitude.values, field.longitude.values)[0])
-    fine = refine(coarse)
-    parameters = {"sigma": options.sigma} if options.sigma is not None else {}
+    source = must_exist(options.input)
+    check_output(options.output, options.input)
+    parameters = degradation_parameters(options.operator, options.sigma, "--operator")
     lost = margin(options.operator, **parameters)
-    attributes = {
-        "units": "ug m-3",
-        "long_name": f"surface PM2.5 of GEOS-CF, degraded by {options.operator}",
-        "cell_methods": field.attrs["cell_methods"],
-    }
-    if "synthetic" in field.attrs:
-        attributes["synthetic"] = field.attrs["synthetic"]
-    writer = FieldWriter(
-        options.output,
-        times=field.time.values.astype("datetime64[s]"),
-        grid=coarse,
-        encoding=Encoding(),
-        attributes=attributes,
-        global_attributes={"title": f"GEOS-CF surface PM2.5 at 0.75 degree, degraded by {options.operator}"},
-    )
-    with writer:
-        for start in progress(range(0, len(field), FRAMES), "degrade", "days"):
-            frames = field[start : start + FRAMES, rows, columns].values
-            writer.write(start, degrade(frames, fine, options.operator, **parameters))
-    print(f"{options.output}: {len(field)} fields of {coarse.shape[0]} × {coarse.shape[1]} nodes at 0.75°")
+    with open_geoscf(source) as file:
+        coarse, rows, columns = coarse_within(file.grid)
+        fine, count = refine(coarse), len(file.times)
+        attributes = {
+            "units": "ug m-3",
+            "long_name": f"surface PM2.5 of GEOS-CF, degraded by {options.operator}",
+            "cell_methods": file.attributes["cell_methods"],
+        }
+        if "synthetic" in file.attributes:
+            attributes["synthetic"] = file.attributes["synthetic"]
+        writer = FieldWriter(
+            options.output,
+            times=file.times,
+            grid=coarse,
+            encoding=Encoding(),
+            attributes=attributes,
+            global_attributes={"title": f"GEOS-CF surface PM2.5 at 0.75 degree, degraded by {options.operator}"},
+        )
+        with writer:
+            for start in progress(range(0, count, FRAMES), "degrade", "days"):
+                frames = np.stack([frame[rows][:, columns] for frame in islice(file.frames, FRAMES)])
+                writer.write(start, degrade(frames, fine, options.operator, **parameters))
+    print(f"{options.output}: {count} fields of {coarse.shape[0]} × {coarse.shape[1]} nodes at 0.75°")
     if not coarse.is_global:
         print(f"The file is not global: {lost} coarse node(s) at its open edges lack part of their support.")

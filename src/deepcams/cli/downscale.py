@@ -2,11 +2,12 @@
 
 import argparse
 import os
+from itertools import islice
 
 import numpy as np
 
 from deepcams.calendar import hours_between
-from deepcams.cli.options import add_network, must_exist, network
+from deepcams.cli.options import add_network, check_output, must_exist, network
 from deepcams.config.digest import digest
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import Encoding
@@ -35,17 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser, "spatial", "bicubic", "network for space")
     parser.add_argument("--closure", choices=METHODS, default="block_mean", help="default: block_mean")
     parser.add_argument(
-        "--mantissa-bits", type=int, default=7, metavar="BITS", help="precision kept, 1 … 23 (default: 7, 0.4 %%)"
+        "--mantissa-bits", type=_bits, default=7, metavar="BITS", help="precision kept, 1 … 23 (default: 7, 0.4 %%)"
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Downscale and write."""
-    field = read_cams(must_exist(options.input))
+    source = must_exist(options.input)
+    check_output(options.output, options.input)
+    time_network, space_network = network("temporal", options.temporal), network("spatial", options.spatial)
+    field = read_cams(source)
     times = field.time.values.astype("datetime64[s]")
     check_analyses(times, options.input)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
-    time_network, space_network = network("temporal", options.temporal), network("spatial", options.spatial)
     hours = hours_between(times[0], times[-1])
     fields = hourly_fields(field.values, times, hours, time_network, grid.is_periodic)
     settings = {
@@ -67,15 +70,22 @@ def run(options: argparse.Namespace) -> None:
     write_product(
         options.output,
         hours,
-        lambda wanted: np.stack([next(fields) for _ in wanted]),
+        lambda wanted: np.stack(list(islice(fields, len(wanted)))),
         grid,
         space_network,
         options.closure,
         product,
-        key=f"{digest(settings)}-{os.getpid()}",  # single files are short: nothing is kept for another run
+        key=None,  # single files are short: nothing is kept for another run
         by_date=False,
     )
     print(f"{options.output}: {len(hours)} hours, {hours[0]} … {hours[-1]} UTC, {describe(product.grid)}")
+
+
+def _bits(text: str) -> int:
+    """A number of mantissa bits that float32 has."""
+    if text.isdecimal() and 1 <= int(text) <= 23:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of bits, 1 … 23")
 
 
 def _identity(choice: str) -> str:

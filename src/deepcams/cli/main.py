@@ -3,9 +3,9 @@
 import argparse
 import sys
 from importlib import import_module
-from importlib.metadata import version
 
 from deepcams.errors import DeepcamsError
+from deepcams.version import VERSION
 
 # Each module offers HELP, add_arguments(parser) and run(arguments); it is imported only when its command is given.
 COMMANDS = {
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="deepcams", description=DESCRIPTION, epilog=EPILOGUE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"deepcams {version('deepcams')}")
+    parser.add_argument("--version", action="version", version=f"deepcams {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():

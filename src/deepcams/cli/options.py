@@ -1,11 +1,13 @@
-"""Pieces that several commands share: choosing a network, giving a region."""
+"""Pieces that several commands share: choosing a network or a degradation, giving a region, checking files."""
 
 import argparse
+import math
+import os
 from pathlib import Path
 
 from deepcams.errors import DeepcamsError
-from deepcams.grid.nodes import Region
-from deepcams.models.catalogue import names
+from deepcams.files.atomic import require_writable
+from deepcams.models.catalogue import learns, names
 from deepcams.models.checkpoint import load, untrained
 
 
@@ -15,19 +17,36 @@ def add_network(parser: argparse.ArgumentParser, stage: str, default: str, purpo
         f"--{stage}",
         metavar="NETWORK",
         default=default,
-        help=f"{purpose}: {', '.join(names(stage))}, or a trained model's file (default: {default})",
+        help=f"{purpose}: {', '.join(interpolations(stage))}, or a trained model's file (default: {default})",
     )
+
+
+def interpolations(stage: str) -> list[str]:
+    """The networks of a stage that need no training."""
+    return [name for name in names(stage) if not learns(stage, name)]
 
 
 def network(stage: str, choice: str):
     """The network an option named: an interpolation, or the content of a model file."""
-    if choice in names(stage):
+    known = interpolations(stage)
+    if choice in known:
         return untrained(stage, choice)
-    if Path(choice).exists():
+    if Path(choice).is_file():
         return load(choice, stage)
+    if choice in names(stage):
+        raise DeepcamsError(f"{choice} must be trained first; give its model file.")
     raise DeepcamsError(
-        f"There is no {stage} network {choice!r}: neither a file of that name nor one of {', '.join(names(stage))}."
+        f"There is no {stage} network {choice!r}: neither a file of that name nor one of {', '.join(known)}."
     )
+
+
+def degradation_parameters(operator: str | None, sigma: float | None, option: str) -> dict[str, float]:
+    """What `--sigma` adds to an operator, chosen by `option`. Raises DeepcamsError where it would do nothing."""
+    if sigma is None:
+        return {}
+    if operator != "gaussian":
+        raise DeepcamsError(f"--sigma is the width of the gaussian; give {option} gaussian with it, or leave it out.")
+    return {"sigma": sigma}
 
 
 def add_region(parser: argparse.ArgumentParser, what: str) -> None:
@@ -41,9 +60,26 @@ def add_region(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def region(values: list[float] | None) -> Region | None:
-    """The box an option gave."""
-    return Region(*values) if values else None
+def region(values: list[float] | None) -> tuple[float, float, float, float] | None:
+    """The box an option gave: north, west, south, east. Raises DeepcamsError if it cannot be one."""
+    if values is None:
+        return None
+    north, west, south, east = values
+    problems = [
+        f"{name} {value:g} is not {what}"
+        for name, value, most, what in (
+            ("north", north, 90, "within -90 … 90"),
+            ("west", west, 360, "a longitude"),
+            ("south", south, 90, "within -90 … 90"),
+            ("east", east, 540, "a longitude"),
+        )
+        if not (math.isfinite(value) and abs(value) <= most)
+    ]
+    if not problems and south > north:
+        problems.append(f"south {south:g} is above north {north:g}")
+    if problems:
+        raise DeepcamsError(f"--region N W S E: {'; '.join(problems)}.")
+    return north, west, south, east
 
 
 def must_exist(path: str) -> Path:
@@ -51,3 +87,10 @@ def must_exist(path: str) -> Path:
     if not Path(path).is_file():
         raise DeepcamsError(f"There is no file {path}.")
     return Path(path)
+
+
+def check_output(output: str, source: str) -> None:
+    """Raise DeepcamsError if `output` cannot be written, or is the file that is read."""
+    require_writable(output)
+    if os.path.exists(output) and os.path.samefile(output, source):
+        raise DeepcamsError(f"{output} is the input and would be overwritten. Give the output another name.")

@@ -3,11 +3,14 @@
 import argparse
 import json
 
-from deepcams.cli.options import add_region, must_exist, network
+import numpy as np
+
+from deepcams.calendar import HOUR
+from deepcams.cli.options import add_region, degradation_parameters, must_exist, network, region
 from deepcams.degrade.operators import OPERATORS
-from deepcams.grid.nodes import from_axes
+from deepcams.errors import DeepcamsError
 from deepcams.progress import progress
-from deepcams.sources.geoscf import read_geoscf
+from deepcams.sources.geoscf import open_geoscf
 from deepcams.validation.scores import STAGES, Method, baselines, score
 
 HELP = """\
@@ -42,22 +45,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Score and print."""
-    field = read_geoscf(must_exist(options.file))
+    source = must_exist(options.file)
     operator = options.degradation or (None if options.stage == "temporal" else "block_mean")
-    parameters = {"sigma": options.sigma} if options.sigma is not None else {}
-    result = score(
-        options.stage,
-        progress((frame.values for frame in field), "score", "hours", len(field)),
-        from_axes(field.latitude.values, field.longitude.values)[0],
-        methods=[*baselines(options.stage), *_chosen(options)],
-        operator=operator,
-        parameters=parameters,
-        region=tuple(options.region) if options.region else None,
-    )
+    parameters = degradation_parameters(operator, options.sigma, "--degradation")
+    box, methods = region(options.region), [*baselines(options.stage), *_chosen(options)]
+    with open_geoscf(source) as file:
+        if options.stage != "spatial":
+            _require_consecutive(file.times, options.file)
+        result = score(
+            options.stage,
+            progress(file.frames, "score", "hours", len(file.times)),
+            file.grid,
+            methods=methods,
+            operator=operator,
+            parameters=parameters,
+            region=box,
+        )
     if options.json:
         print(json.dumps(result, indent=1))
     else:
         _print_table(result)
+
+
+def _require_consecutive(times: np.ndarray, where: str) -> None:
+    """Raise DeepcamsError unless each frame (T,) is an hour after the one before it."""
+    gaps = np.flatnonzero(np.diff(times) != HOUR)
+    if len(gaps):
+        before, after = (str(times[gaps[0] + k])[:16] for k in (0, 1))
+        raise DeepcamsError(
+            f"{where}: {after} follows {before}, and {len(gaps) - 1} more step(s) are not of one hour. Scoring in time "
+            "needs consecutive hours; put the missing ones into the file, or score spatial."
+        )
 
 
 def _chosen(options: argparse.Namespace) -> list[Method]:
@@ -66,7 +84,8 @@ def _chosen(options: argparse.Namespace) -> list[Method]:
     if not options.model:
         return []
     if len(options.model) != len(stages):
-        raise argparse.ArgumentTypeError(f"--model is needed {len(stages)} time(s) for {options.stage}")
+        needed = "two networks, the temporal and then the spatial one" if len(stages) == 2 else "one network"
+        raise DeepcamsError(f"To score {options.stage}, give --model {needed}; {len(options.model)} given.")
     name = "+".join(["model", *options.model])
     return [Method(name, **{stage: network(stage, m) for stage, m in zip(stages, options.model, strict=True)})]
 

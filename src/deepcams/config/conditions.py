@@ -12,7 +12,7 @@ from deepcams.grid.nodes import COARSE_STEP, Region, region_problems
 FIRST_EAC4 = "2003-01"
 FIRST_GEOSCF, LAST_GEOSCF = "2018-01", "2025-12"  # version 1 ends on 2026-01-02
 FEWEST_NODES = 4  # a cubic stencil
-LEARNING = {"learned_kernel"}
+LEARNING = {"learned_kernel"}  # as the catalogue of networks says, which stands above this module
 PRODUCTION_ROOT = "results"
 SYNTHETIC_ROOTS = ("results/demo", "results/tiny")
 

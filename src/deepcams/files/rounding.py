@@ -1,8 +1,8 @@
 """BitRound: keep only the mantissa bits that mean something, so that deflate can remove the rest."""
 
-from importlib.metadata import version
-
 import numpy as np
+
+from deepcams.version import VERSION
 
 MANTISSA_BITS = 23  # stored bits of a float32's mantissa
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
@@ -39,7 +39,7 @@ def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
 
 def software() -> str:
     """Name and version of this software, for metadata."""
-    return f"deepcams {version('deepcams')}"
+    return f"deepcams {VERSION}"
 
 
 def quantization_container() -> dict[str, str]:

@@ -8,7 +8,8 @@ import numpy as np
 from deepcams.calendar import DAY, Month
 from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
-from deepcams.files.netcdf import Encoding, FieldWriter, read_field
+from deepcams.files.netcdf import Encoding, FieldWriter, read_field, read_layout
+from deepcams.files.pairs import read_pairs
 from deepcams.grid.nodes import from_axes
 from deepcams.inference.temporal import check_analyses, hourly_fields
 from deepcams.models.catalogue import build
@@ -45,7 +46,7 @@ def downscale_temporal(
     if "synthetic" in field.attrs:
         attributes["synthetic"] = field.attrs["synthetic"]
     sources = {
-        "cams": {Path(analyses).name: sha256(analyses)},
+        "cams": _delivered(analyses),
         "networks": {"temporal": f"{found.network}:{sha256(model)[:16]}"},
     }
     writer = FieldWriter(
@@ -64,3 +65,11 @@ def downscale_temporal(
     with writer:
         for start in progress(range(0, len(hours), day), f"downscale {month} in time", "days"):
             writer.write(start, np.stack([next(fields) for _ in range(day)]))
+
+
+def _delivered(analyses: str | Path) -> dict[str, str]:
+    """File name → SHA-256 of what a month of analyses was read from, as it says itself; else of its own file."""
+    said = read_layout(analyses).global_attributes.get("source_files")
+    if said is None:
+        return {Path(analyses).name: sha256(analyses)}
+    return {name: digest.removeprefix("sha256:") for name, digest in read_pairs(said).items()}

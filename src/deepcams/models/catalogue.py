@@ -1,5 +1,5 @@
-"""The networks by name. Names only: a network's module is imported when it is built, so that the code digest of a
-rule covers the networks it is configured to run and no others.
+"""The networks by name. Names only: a network's module is imported when it is built, and its trainer when it is
+trained, so that the code digest of a rule covers the networks it is configured to run and no others.
 """
 
 import difflib
@@ -14,11 +14,16 @@ from deepcams.errors import DeepcamsError
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a network is made: `function(weights)` if it learns (None: before training), else `function()`."""
+    """Where a network is made: `function(weights)` if it learns (None: before training), else `function()`.
+
+    trainer : the module with `fit(shards, settings) -> (weights, history)`; None if the network does not learn.
+    gpu : whether its jobs ask for one.
+    """
 
     module: str
     function: str
-    learns: bool
+    trainer: str | None = None
+    gpu: bool = False
 
 
 _TIME = "deepcams.models.temporal_interpolation"
@@ -26,17 +31,17 @@ _SPACE = "deepcams.models.spatial_interpolation"
 
 NETWORKS: dict[str, dict[str, Entry]] = {
     "temporal": {
-        "linear": Entry(_TIME, "linear", False),
-        "nearest": Entry(_TIME, "nearest", False),
-        "linear_as_printed": Entry(_TIME, "linear_as_printed", False),
+        "linear": Entry(_TIME, "linear"),
+        "nearest": Entry(_TIME, "nearest"),
+        "linear_as_printed": Entry(_TIME, "linear_as_printed"),
     },
     "spatial": {
-        "bicubic": Entry(_SPACE, "bicubic", False),
-        "bilinear": Entry(_SPACE, "bilinear", False),
-        "nearest": Entry(_SPACE, "nearest", False),
-        "conservative": Entry(_SPACE, "conservative", False),
-        "lanczos3": Entry(_SPACE, "lanczos3", False),
-        "learned_kernel": Entry("deepcams.models.learned_kernel", "LearnedKernel", True),
+        "bicubic": Entry(_SPACE, "bicubic"),
+        "bilinear": Entry(_SPACE, "bilinear"),
+        "nearest": Entry(_SPACE, "nearest"),
+        "conservative": Entry(_SPACE, "conservative"),
+        "lanczos3": Entry(_SPACE, "lanczos3"),
+        "learned_kernel": Entry("deepcams.models.learned_kernel", "LearnedKernel", trainer="deepcams.training.kernel"),
     },
 }
 
@@ -55,7 +60,17 @@ def names(stage: str) -> tuple[str, ...]:
 
 def learns(stage: str, name: str) -> bool:
     """Whether a network is trained. Raises DeepcamsError for an unknown stage or network."""
-    return _entry(stage, name).learns
+    return trainer_of(stage, name) is not None
+
+
+def trainer_of(stage: str, name: str) -> str | None:
+    """The module that trains a network, None if it does not learn. Raises DeepcamsError as `learns` does."""
+    return _entry(stage, name).trainer
+
+
+def wants_gpu(stage: str, name: str) -> bool:
+    """Whether the jobs of a network ask for a GPU. Raises DeepcamsError as `learns` does."""
+    return _entry(stage, name).gpu
 
 
 def module_of(stage: str, name: str) -> str:
@@ -71,7 +86,7 @@ def build(stage: str, name: str, weights: Mapping[str, np.ndarray] | None = None
     """
     entry = _entry(stage, name)
     function = getattr(import_module(entry.module), entry.function)
-    if not entry.learns:
+    if entry.trainer is None:
         if weights:
             raise DeepcamsError(f"The {stage} network {name} does not learn, yet weights come with it.")
         return function()

@@ -12,6 +12,7 @@ import numpy as np
 from deepcams.calendar import ACROSS_WINDOWS, ANALYSIS, INTERPOLATED, MISSING, STATUS_MEANINGS, hour_status
 from deepcams.errors import DeepcamsError
 from deepcams.files.netcdf import Extra
+from deepcams.files.pairs import read_pairs, write_pairs
 from deepcams.files.rounding import software
 from deepcams.grid.nodes import Grid
 
@@ -211,16 +212,6 @@ def merge_statistics(parts: Iterable[Mapping[str, object]]) -> dict[str, float]:
             if key.startswith("closure_"):
                 merged[key] = float(np.fmax(merged.get(key, np.nan), value))
     return merged
-
-
-def write_pairs(pairs: Mapping[str, str]) -> str:
-    """Pairs as one line: name value; name value; …, in the given order."""
-    return "; ".join(f"{name} {value}" for name, value in pairs.items())
-
-
-def read_pairs(text: object) -> dict[str, str]:
-    """The inverse of `write_pairs`."""
-    return dict(item.rsplit(" ", 1) for item in str(text).split("; ") if item)
 
 
 def _summary(grid: Grid, synthetic: str | None) -> str:

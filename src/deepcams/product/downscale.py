@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from deepcams.config.digest import digest
+from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import Encoding, read_field, read_layout
 from deepcams.files.rounding import round_mantissa
 from deepcams.grid.blocks import coarsen
 from deepcams.grid.nodes import Grid, Region, coarse_grid, from_axes, locate, refine
+from deepcams.inference.closure import HALO as CLOSURE_HALO
 from deepcams.inference.closure import closure_error
 from deepcams.inference.spatial import SpatialNetwork, refine_frames
 from deepcams.models.catalogue import build
@@ -37,11 +39,14 @@ def downscale_spatial(
     """Refine a month of hourly 0.75° fields, as `downscale_temporal` wrote it, into a month of the product.
 
     code : digest of the code, part of what decides whether days that a killed run left behind can be used.
+    Raises DeepcamsError if the fields do not reach as far around the region as network and closure draw on.
     """
     field = read_field(hourly)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "spatial")
     network = build(found.stage, found.network, found.weights)
+    if region is not None:
+        require_halo(coarse_grid(region), grid, network, closure)
     hours = field.time.values.astype("datetime64[s]")
     about = read_layout(hourly).global_attributes
     earlier = json.loads(about["provenance"])
@@ -85,14 +90,15 @@ def write_product(
     closure: str,
     product: Product,
     *,
-    key: str,
+    key: str | None,
     threads: int = 2,
     by_date: bool = True,
 ) -> None:
     """Write the product's `hours` to `out`, a day at a time.
 
     coarse_fields : gives the coarse fields (n, H, W) on `grid` of n given hours, ascending from call to call.
-    key : digest of everything the numbers depend on.  by_date : whether days are calendar days, as in files that will
+    key : digest of everything the numbers depend on, by which a restarted run finds finished days; None: nothing is kept
+    for another run.  by_date : whether days are calendar days, as in files that will
     be joined, or simply 24 hours each.
     """
     region = coarsen(product.grid)
@@ -116,6 +122,28 @@ def write_product(
 
     days = days_of(hours) if by_date else [hours[i : i + 24] for i in range(0, len(hours), 24)]
     write_by_days(out, key, days, compute, product, label=f"refine {Path(out).name}", threads=threads)
+
+
+def require_halo(region: Grid, grid: Grid, network: SpatialNetwork, closure: str) -> None:
+    """Raise DeepcamsError if `grid` has too few nodes around `region` for the region to equal the globe's box.
+
+    Nothing is missing beyond a pole, nor east and west of a grid that goes round the globe.
+    """
+    needed = network.halo + CLOSURE_HALO[closure]
+    rows, columns = locate(region, grid)
+    sides = {
+        "north": rows.start if not grid.has_north_pole else needed,
+        "south": grid.shape[0] - rows.stop if not grid.has_south_pole else needed,
+        "west": int(columns[0]) if not grid.is_periodic else needed,
+        "east": grid.shape[1] - 1 - int(columns[-1]) if not grid.is_periodic else needed,
+    }
+    side = min(sides, key=sides.__getitem__)
+    if sides[side] < needed:
+        raise DeepcamsError(
+            f"The hourly fields have {sides[side]} coarse nodes {side} of the region where {needed} are needed: "
+            f"{network.halo} for the network and {CLOSURE_HALO[closure]} for closure {closure}. Retrieve the analyses "
+            "with a larger halo (HALO in workflow/rules/common.smk)."
+        )
 
 
 def _checkable(coarse: np.ndarray, region: Grid) -> np.ndarray:

@@ -3,6 +3,7 @@
 The 0.25° product and the hourly 0.75° intermediate are the same kind of file on different grids and encodings.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import numpy as np
 
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
+from deepcams.files.atomic import is_abandoned, owner
 from deepcams.files.netcdf import Encoding, FieldWriter, check_whole, concatenate, read_layout
 from deepcams.grid.nodes import Grid, from_axes
 from deepcams.product import attributes
@@ -20,6 +22,7 @@ from deepcams.progress import progress
 
 PRODUCT_ENCODING = Encoding(mantissa_bits=7)
 LOSSLESS = Encoding()
+_OWNED = "of-"  # begins the key of days that belong to one process
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,7 @@ def days_of(hours: np.ndarray) -> list[np.ndarray]:
 
 def write_by_days(
     out: str | Path,
-    key: str,
+    key: str | None,
     days: Sequence[np.ndarray],
     compute: Callable[[np.ndarray], tuple[np.ndarray, Mapping[str, float]]],
     product: Product,
@@ -83,18 +86,49 @@ def write_by_days(
 ) -> None:
     """Write `out` day by day and go on where a killed run stopped.
 
-    key : a digest of everything the numbers depend on; finished days of another key are thrown away.
+    key : a digest of everything the numbers depend on; finished days of another key are thrown away. None keeps no day
+    for another run: the days are this process's own and are removed however it ends.
     days : the hours of each day, (24,) datetime64 each (the last may be shorter).
     compute : gives a day's values (24, H, W) float32 and its `closure_…` statistics, which become the file's maxima.
     Finished days stand in `.{out name}.days-{key}` beside `out`, which is removed once `out` is whole; joining them
     copies compressed chunks. A day is compressed while the next one is computed; `compute` may reuse nothing that it
-    returned.  Raises whatever `compute` raises, and DeepcamsError as FieldWriter and concatenate do.
+    returned. Two processes must not write `out` with keys at the same time, which Snakemake's lock sees to; those
+    without a key leave each other, and all others, alone.
+    Raises whatever `compute` raises, and DeepcamsError as FieldWriter and concatenate do.
     """
     out = Path(out)
-    folder = out.parent / f".{out.name}.days-{key}"
-    for other in out.parent.glob(f".{out.name}.days-*"):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+    folder = out.parent / f".{out.name}.days-{key or _OWNED + owner()}"
+    _remove_other_days(out, folder, with_keys=key is not None)
+    try:
+        _write_days(out, folder, days, compute, product, label, threads)
+    except BaseException:
+        if key is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_other_days(out: Path, folder: Path, *, with_keys: bool) -> None:
+    """Remove days for `out` that nobody will use: those of dead processes and, `with_keys`, of other keys."""
+    prefix = f".{out.name}.days-"
+    for name in os.listdir(out.parent) if out.parent.is_dir() else ():
+        if not name.startswith(prefix) or name == folder.name:
+            continue
+        key = name.removeprefix(prefix)
+        if is_abandoned(key.removeprefix(_OWNED)) if key.startswith(_OWNED) else with_keys:
+            shutil.rmtree(out.parent / name, ignore_errors=True)
+
+
+def _write_days(
+    out: Path,
+    folder: Path,
+    days: Sequence[np.ndarray],
+    compute: Callable[[np.ndarray], tuple[np.ndarray, Mapping[str, float]]],
+    product: Product,
+    label: str | None,
+    threads: int,
+) -> None:
+    """Write what is missing of `days` into `folder`, and join them into `out`."""
     paths = [folder / f"{hours[0].astype('datetime64[D]')}.nc" for hours in days]
     pending: tuple[ProductWriter, Future] | None = None
     with ThreadPoolExecutor(1) as background:
@@ -115,7 +149,6 @@ def write_by_days(
             if pending is not None:
                 _finish(*pending)
     join_files(paths, out)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def join_files(paths: Sequence[str | Path], out: str | Path, *, contiguous: bool = True) -> None:

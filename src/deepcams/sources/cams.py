@@ -11,6 +11,8 @@ import xarray as xr
 
 from deepcams.calendar import Month, is_analysis
 from deepcams.errors import DeepcamsError
+from deepcams.files.checksum import sha256
+from deepcams.files.pairs import write_pairs
 from deepcams.grid.nodes import COARSE_STEP, Grid, from_axes, locate
 from deepcams.sources.access import access_problem
 from deepcams.sources.checks import check_magnitude, is_constant, require_same_origin, some, time_text, typical
@@ -65,6 +67,7 @@ def retrieve_month(
     source : local or nature_run.  path : pattern of the files, with {year} and {month} in it.  grid : the coarse box
     to cut out; None keeps what the file holds.  The last frame comes from the next month's file where the month's own
     file lacks it; it may be missing only if `record_end` says that there is no next month (8n frames then).
+    Its attribute `source_files` names the files that were read with their SHA-256: "2018-01.nc sha256:…; …".
     Raises DeepcamsError for missing files and frames, and for everything `read_cams` refuses.
     """
     if source not in ("local", "nature_run"):
@@ -78,15 +81,16 @@ def retrieve_month(
     array = _crop(read_cams(file, first=month.start, last=month.end), grid, file)
     require_frames(array, month.analyses(with_next=False), f"{file} ({month})")
     if month.end in _times(array):
-        return array
+        return _signed(array, path, month)
     following = month_path(path, month.next())
     if following.is_file() and following != file:
         extra = read_cams(following, first=month.end, last=month.end)
         if extra.sizes["time"]:
             require_same_origin({str(file): array.attrs, str(following): extra.attrs})
-            return _append(array, _crop(extra, grid, following), following)
+            array = _append(array, _crop(extra, grid, following), following)
+            return _signed(array, path, month, month.next())
     if record_end:
-        return array
+        return _signed(array, path, month)
     raise DeepcamsError(
         f"{file} ends at {time_text(_times(array)[-1])}, and the analysis of {time_text(month.end)}, which the last "
         f"three hours of {month} need, is not in {following} either. Fetch {month.next()} too, or let cams.last end "
@@ -94,9 +98,27 @@ def retrieve_month(
     )
 
 
+def _signed(array: xr.DataArray, path: str, *months: Month) -> xr.DataArray:
+    """The array with the attribute `source_files`.
+
+    A file is named from the first folder on that depends on the month, so that no two of a record have one name.
+    """
+    parts = Path(path).parts
+    first = next((index for index, part in enumerate(parts) if "{" in part), len(parts) - 1)
+    names = [str(month_path(str(Path(*parts[first:])), month)) for month in months]
+    files = [month_path(path, month) for month in months]
+    array.attrs["source_files"] = write_pairs(
+        {name: f"sha256:{sha256(file)}" for name, file in zip(names, files, strict=True)}
+    )
+    return array
+
+
 def month_path(path: str, month: Month) -> Path:
     """The file of a month: `path` with {year} and {month} filled in."""
     return Path(path.format(year=f"{month.year:04d}", month=f"{month.month:02d}"))
+
+
+CLEAN = 2.0  # ug m-3, a few steps of the packing
 
 
 def _check_times(field: Field) -> None:
@@ -122,9 +144,12 @@ def _check_values(values: np.ndarray, times: np.ndarray, field: Field) -> None:
     medians = np.array([typical(frame) for frame in values])
     if not np.isfinite(medians).any():
         raise DeepcamsError(f"{field.where} holds nothing but missing values. Fetch the file again.")
-    constant = [time for time, frame in zip(times, values, strict=True) if is_constant(frame)]
-    if constant:
-        shown = some([time_text(time) for time in constant])
+    constant = np.array([is_constant(frame) for frame in values])
+    # The globe is never the same everywhere. A box of clean air is, once packed: it counts as failed only where the
+    # frames around it are not clean.
+    clean = not field.grid.is_global and not constant.all() and np.median(medians[~constant]) < CLEAN
+    if constant.any() and not clean:
+        shown = some([time_text(time) for time in times[constant]])
         raise DeepcamsError(
             f"{field.where} has the same value everywhere at {shown}; such frames come from failed transfers. "
             "Delete the file and fetch it again."

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,9 @@ from deepcams.calendar import DAY, Month
 from deepcams.files.atomic import write_text
 from deepcams.files.checksum import sha256
 
+# Where the readers look. Theirs are the same, but importing them takes longer than the rest of planning.
+GEOSCF_ROOTS = ("geos-cf/v1", "datashare/gmao/geos-cf/v1", "gmao/geos-cf/v1", "v1", "")
+GEOSCF_TREES = ("ana", "das")
 CACHE = Path(".snakemake") / "deepcams_fingerprints.json"
 
 
@@ -22,21 +28,87 @@ def fingerprint(source: str, path: str, month: str) -> str | None:
     """
     if source == "cams":
         return _cams(path, Month.parse(month))
-    root, wanted = Path(path), Month.parse(month)
-    # Files around the month count where they are read: the next month's first hour, local days on either side.
-    days = np.arange(wanted.start - DAY, wanted.end + DAY, DAY).astype("datetime64[D]")
-    if source == "geoscf":
-        patterns = [f"**/Y{year}/M{number}/D{day}/*.nc4" for year, number, day in (_parts(d) for d in days[1:])]
-    else:
-        patterns = ["locations.json", "*.ndjson*", "*/*.ndjson*"]
-        patterns += [f"**/year={y}/month={m}/*-{y}{m}{d}.csv.gz" for y, m, d in (_parts(d) for d in days)]
-    files = sorted({found for pattern in patterns for found in root.glob(pattern)})
-    listing = [f"{found.relative_to(root)} {found.stat().st_size}" for found in files]
-    return _short("\n".join(listing)) if listing else None
+    listing = (_geoscf if source == "geoscf" else _openaq)(Path(path), Month.parse(month))
+    return _short("\n".join(sorted(listing))) if listing else None
 
 
-def _parts(day: np.datetime64) -> list[str]:
-    return str(day).split("-")
+def _geoscf(root: Path, month: Month) -> list[str]:
+    """Names and sizes of the month's files and of those of the next day's first hour, wherever they are read from."""
+    trees = [root / base / tree for base in GEOSCF_ROOTS for tree in GEOSCF_TREES] + [root]
+    days = np.arange(month.start, month.end + DAY, DAY).astype("datetime64[D]")
+    found = []
+    for tree in (tree for tree in trees if tree.is_dir()):
+        for year, number, day in (str(date).split("-") for date in days):
+            folder = f"{tree}/Y{year}/M{number}/D{day}"
+            # The last of the days is the next month's first.
+            stamp = f".{year}{number}{day}_" + ("00" if day == "01" and f"{year}-{number}" != str(month) else "")
+            found += [f"{folder}/{name} {size}" for name, size in _sizes(folder, ".nc4") if stamp in name]
+    return _below(root, found)
+
+
+def _openaq(root: Path, month: Month) -> list[str]:
+    """Names and sizes of the stations' files of the month and of the local days around it; or of the fetches."""
+    stations = _stations(root)
+    if not stations:
+        return [entry for day, entry in _fetches(root) if day is None or _may_hold(day, month)]
+    around = [str(edge.astype("datetime64[D]")).split("-") for edge in (month.start - DAY, month.end)]
+    found = []
+    for folder, station in stations:
+        inside = f"{folder}/year={month.year:04d}/month={month.month:02d}"
+        found += [f"{inside}/{name} {size}" for name, size in _sizes(inside, ".csv.gz")]
+        for year, number, day in around:
+            file = f"{folder}/year={year}/month={number}/location-{station}-{year}{number}{day}.csv.gz"
+            try:
+                found.append(f"{file} {os.stat(file).st_size}")
+            except OSError:
+                continue  # stations come and go
+    places = root / "locations.json"
+    if found and places.is_file():
+        found.append(f"{places} {places.stat().st_size}")
+    return _below(root, found)
+
+
+@cache
+def _stations(root: Path) -> list[tuple[str, str]]:
+    """Folders and numbers of the stations in a copy of the archive; looked for once, planning asks for every month."""
+    for records in (root / "records" / "csv.gz", root / "csv.gz", root):
+        if records.is_dir():
+            names = sorted(entry.name for entry in os.scandir(records) if entry.name.startswith("locationid="))
+            if names:
+                return [(f"{records}/{name}", name.partition("=")[2]) for name in names]
+    return []
+
+
+@cache
+def _fetches(root: Path) -> list[tuple[np.datetime64 | None, str]]:
+    """Real-time fetches: the day that the folder is named by, if it is, and name and size."""
+    found = []
+    for path in sorted({*root.rglob("*.ndjson"), *root.rglob("*.ndjson.gz")}):
+        named = re.fullmatch(r"\d{4}-\d{2}-\d{2}", path.parent.name)
+        try:
+            day = np.datetime64(named.group(), "D") if named else None
+        except ValueError:
+            day = None
+        found.append((day, f"{path.relative_to(root)} {path.stat().st_size}"))
+    return found
+
+
+def _may_hold(day: np.datetime64, month: Month) -> bool:
+    """Whether a fetch of that day is read for the month: from the day before it on, and up to days afterwards."""
+    return month.start - DAY <= day <= month.end + 3 * DAY
+
+
+def _sizes(folder: str, suffix: str) -> list[tuple[str, int]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [(entry.name, entry.stat().st_size) for entry in entries if entry.name.endswith(suffix)]
+    except OSError:
+        return []
+
+
+def _below(root: Path, entries: list[str]) -> list[str]:
+    """Entries without the folder's own name: a folder that was moved holds the same."""
+    return [entry.removeprefix(f"{root}/") for entry in entries]
 
 
 def _cams(pattern: str, month: Month) -> str | None:

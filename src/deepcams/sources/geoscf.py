@@ -7,6 +7,7 @@ Hourly means (`tavg`) are stamped at the middle of their hour, hh:30; instants (
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,21 @@ _ROOTS = ("geos-cf/v1", "datashare/gmao/geos-cf/v1", "gmao/geos-cf/v1", "v1", ""
 _STAMP = re.compile(r"\.(\d{4})(\d{2})(\d{2})_(\d{2})(\d{2})z\.")
 _HALF_HOUR, _HOUR = np.timedelta64(1800, "s"), np.timedelta64(3600, "s")
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """An open file of one hour or several.
+
+    times : (T,) datetime64[s], ascending.  grid : of the frames.
+    attributes : units, cell_methods, `synthetic` if it is.
+    frames : yields the T fields once, (H, W) float32, ug m-3, missing values NaN; one is in memory at a time.
+    """
+
+    times: np.ndarray
+    grid: Grid
+    attributes: dict[str, str]
+    frames: Iterator[np.ndarray]
 
 
 @dataclass(eq=False)
@@ -69,28 +85,40 @@ def month_times(month: Month, collection: str) -> np.ndarray:
     return start + _HOUR * np.arange(24 * month.days + 1)
 
 
-def read_geoscf(path: str | Path, grid: Grid | None = None) -> xr.DataArray:
-    """Read a file in the portal's layout, of one hour or several, global or a box.
+@contextmanager
+def open_geoscf(path: str | Path, grid: Grid | None = None) -> Iterator[Frames]:
+    """Open a file in the portal's layout, of one hour or several, global or a box, to read it frame by frame.
 
     grid : the fine box to cut out; None keeps what the file holds.
-    Returns DataArray "pm25" (time, latitude, longitude) float32, ug m-3, in time order; missing values NaN.
-    Raises DeepcamsError, naming the file, for everything that is not PM2.5 on the 0.25° nodes at the name's hour.
+    Raises DeepcamsError, naming the file, for everything that is not PM2.5 on the 0.25° nodes at the name's hour; what
+    is wrong with a frame is raised when it is asked for.
     """
     with open_field(path, VARIABLES, FINE_STEP, "GEOS-CF") as source:
         _check_name(Path(path), source)
         method = _cell_methods(Path(path), source)
         order = np.argsort(source.times)
-        values = np.stack([_checked_frame(source, int(index)) for index in order])
-        there = source.grid
+        frames = (_checked_frame(source, int(index)) for index in order)
         if grid is not None:
-            rows, columns = _locate(grid, there, source.where)
-            values, there = values[:, rows][:, :, columns], grid
+            rows, columns = _locate(grid, source.grid, source.where)
+            frames = (np.ascontiguousarray(frame[rows][:, columns]) for frame in frames)
+        yield Frames(source.times[order], grid or source.grid, _attributes(method, source.synthetic), frames)
+
+
+def read_geoscf(path: str | Path, grid: Grid | None = None) -> xr.DataArray:
+    """Read a whole file as DataArray "pm25" (time, latitude, longitude) float32, ug m-3, in time order.
+
+    Arguments and errors are those of `open_geoscf`.
+    """
+    with open_geoscf(path, grid) as file:
+        values = np.empty((len(file.times), *file.grid.shape), dtype=np.float32)
+        for index, frame in enumerate(file.frames):
+            values[index] = frame
         return xr.DataArray(
             values,
-            coords={"time": source.times[order], "latitude": there.latitude, "longitude": there.longitude},
+            coords={"time": file.times, "latitude": file.grid.latitude, "longitude": file.grid.longitude},
             dims=("time", "latitude", "longitude"),
             name="pm25",
-            attrs=_attributes(method, source.synthetic),
+            attrs=file.attributes,
         )
 
 
@@ -159,13 +187,6 @@ def read_month(files: MonthFiles, grid: Grid | None = None) -> Iterator[tuple[np
             _check_missing(files, path.parent)
             _log.warning("%s holds nothing but missing values; its hour counts as missing.", path)
         yield time, frame
-
-
-def iterate_month(
-    root: str | Path, month: Month, collection: str, grid: Grid | None, max_missing: float
-) -> Iterator[tuple[np.datetime64, np.ndarray]]:
-    """`survey_month` (at once) and `read_month` (as the frames are asked for)."""
-    return read_month(survey_month(root, month, collection, max_missing), grid)
 
 
 def _prefixes(root: Path) -> list[Path]:

@@ -55,19 +55,27 @@ def retrieve_month(source: str, month: Month, *, path: str | Path, region: Regio
     one of real-time fetches (*.ndjson, *.ndjson.gz).
     Returns the table: station, name, country, units, provider (str), latitude, longitude, averaging_hours, value
     (float64), time (datetime64[s] UTC, end of the period), reference_grade (boolean or missing); ordered by station
-    and time, equal ones as delivered. Raises DeepcamsError for broken files and for a month without any measurement.
+    and time, equal ones as delivered; it has no row, and the log a warning, if there are measurements of the month and
+    none is in the region. Raises DeepcamsError for broken files and for a month without any measurement anywhere.
     """
     if source not in ("local", "nature_run"):
         raise DeepcamsError(access_problem("openaq", source) or f"openaq.source {source!r} is not known.")
     root = Path(path)
     if not root.is_dir():
         raise DeepcamsError(f"{root} is not a folder. Put the copy of OpenAQ's archive there, or correct openaq.path.")
-    table = read_archive(root, month, region) if _records(root) else read_realtime(root, month, region)
+    records = _records(root)
+    table = read_archive(root, month, region) if records else read_realtime(root, month, region)
     if table.empty:
-        raise DeepcamsError(
-            f"There is not one PM2.5 measurement of {month} {'in the region ' if region else ''}below {root}. Fetch "
-            "that month (and the days around it, since files are of local days), or change openaq.first and "
-            "openaq.last."
+        elsewhere = region is not None and (
+            _has_measurement(records, month) if records else len(read_realtime(root, month)) > 0
+        )
+        if not elsewhere:
+            raise DeepcamsError(
+                f"There is not one PM2.5 measurement of {month} below {root}. Fetch that month (and the days around "
+                "it, since files are of local days), or change openaq.first and openaq.last."
+            )
+        _log.warning(
+            "OpenAQ %s: there is no PM2.5 measurement in the region; it has no station to compare with.", month
         )
     is_synthetic(table)
     return table
@@ -142,6 +150,16 @@ def _inside(latitude: np.ndarray, longitude: np.ndarray, region: Region) -> np.n
     """Which places lie in the region's box, edges included; not those without coordinates."""
     east = (longitude - region.west) % 360.0 <= region.east - region.west
     return (latitude >= region.south) & (latitude <= region.north) & east
+
+
+def _has_measurement(records: Path, month: Month) -> bool:
+    """Whether any station of the archive measured PM2.5 in the month; stops at the first."""
+    for folder in sorted(records.glob("locationid=*")):
+        for day in _local_days(month):
+            file = folder / _day_file(folder.name.partition("=")[2], day)
+            if file.is_file() and in_month(np.array([row.time for row in _read_day(file)], np.int64), month).any():
+                return True
+    return False
 
 
 def _is_elsewhere(metadata: dict, region: Region) -> bool:

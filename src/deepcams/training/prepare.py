@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepcams.degrade.operators import degrade
-from deepcams.files.netcdf import read_field
+from deepcams.files.netcdf import read_field, read_layout
 from deepcams.grid.blocks import coarse_within
 from deepcams.grid.nodes import from_axes, refine
 from deepcams.progress import progress
@@ -23,8 +23,9 @@ def write_shard(fields: str | Path, index: str | Path, degradation: dict) -> Non
     fine_grid = refine(coarse_grid)
     times = field.time.values.astype("datetime64[s]")
     about = {"operator": degradation["operator"], "sigma": degradation["sigma"], "source": Path(fields).name}
-    if "synthetic" in field.attrs:
-        about["synthetic"] = field.attrs["synthetic"]
+    about |= {key: field.attrs[key] for key in ("cell_methods", "synthetic") if key in field.attrs}
+    whole = read_layout(fields).global_attributes
+    about |= {key: whole[key] for key in ("collection",) if key in whole}
     parameters = {"sigma": degradation["sigma"]} if degradation["operator"] == "gaussian" else {}
     with ShardWriter(Path(index).parent, times, fine_grid, coarse_grid, about) as shard:
         for start in progress(range(0, len(times), FRAMES), f"degrade {Path(fields).name}", "days"):

@@ -1,6 +1,9 @@
 """Training material on disk: one folder a month with fine and coarse fields as plain, memory-mappable arrays."""
 
+import errno
 import json
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,8 @@ class Shard:
     """A month of hourly GEOS-CF and its degraded companion.
 
     fine : (T, H, W), coarse : (T, h, w) float32 memory maps, ug m-3, NaN where missing.  times : (T,) datetime64[s].
+    operator, parameters : the degradation.  own : how many of the frames, from the first on, are the month's own; the
+    one after them is the next month's first, there to close the last interval.
     """
 
     fine: np.ndarray
@@ -25,6 +30,8 @@ class Shard:
     fine_grid: Grid
     coarse_grid: Grid
     operator: str
+    parameters: dict[str, float]
+    own: int
     synthetic: str | None
 
 
@@ -36,13 +43,12 @@ class ShardWriter:
         self._times, self._grids, self._about = times, {"fine": fine_grid, "coarse": coarse_grid}, about
 
     def __enter__(self) -> "ShardWriter":
-        self._contexts = {name: atomic_path(self.folder / f"{name}.npy") for name in self._grids}
-        self._maps = {
-            name: np.lib.format.open_memmap(
-                context.__enter__(), mode="w+", dtype=np.float32, shape=(len(self._times), *self._grids[name].shape)
-            )
-            for name, context in self._contexts.items()
-        }
+        self._maps: dict[str, np.ndarray] = {}
+        with ExitStack() as stack:
+            for name, grid in self._grids.items():
+                temporary = stack.enter_context(atomic_path(self.folder / f"{name}.npy"))
+                self._maps[name] = _new_array(temporary, (len(self._times), *grid.shape))
+            self._files = stack.pop_all()
         return self
 
     def write(self, start: int, fine: np.ndarray, coarse: np.ndarray) -> None:
@@ -51,11 +57,12 @@ class ShardWriter:
         self._maps["coarse"][start : start + len(coarse)] = coarse
 
     def __exit__(self, kind, error, trace) -> None:
-        for data in self._maps.values():
-            data.flush()
-        self._maps = {}
-        for context in self._contexts.values():
-            context.__exit__(kind, error, trace)
+        with ExitStack() as stack:
+            stack.push(self._files)
+            stack.callback(self._maps.clear)
+            for data in self._maps.values():
+                data.flush()
+            stack.pop_all().__exit__(kind, error, trace)
         if kind is None:
             index = {
                 **self._about,
@@ -67,6 +74,26 @@ class ShardWriter:
                 "sha256": {name: sha256(self.folder / f"{name}.npy") for name in self._grids},
             }
             write_text(self.folder / "index.json", json.dumps(index, indent=1) + "\n")
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A new .npy file of float32 zeros, mapped for writing, whose space on the disk is taken at once.
+
+    Without that the file would be sparse, and a disk that becomes full would end the process by SIGBUS.
+    """
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        file.flush()
+        start, size = file.tell(), 4 * int(np.prod(shape))
+        os.truncate(path, start + size)
+        try:
+            os.posix_fallocate(file.fileno(), start, size)
+        except AttributeError:
+            pass  # macOS has no such call
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+    return np.load(path, mmap_mode="r+")
 
 
 def read_shard(folder: str | Path) -> Shard:
@@ -91,6 +118,8 @@ def read_shard(folder: str | Path) -> Shard:
         fine_grid=grids["fine"],
         coarse_grid=grids["coarse"],
         operator=index["operator"],
+        parameters={"sigma": index["sigma"]} if index["operator"] == "gaussian" else {},
+        own=int((times.astype("datetime64[M]") == times[0].astype("datetime64[M]")).sum()),
         synthetic=index.get("synthetic"),
     )
 
