@@ -97,9 +97,9 @@ def write_product(
     """Write the product's `hours` to `out`, a day at a time.
 
     coarse_fields : gives the coarse fields (n, H, W) on `grid` of n given hours, ascending from call to call.
-    key : digest of everything the numbers depend on, by which a restarted run finds finished days; None: nothing is kept
-    for another run.  by_date : whether days are calendar days, as in files that will
-    be joined, or simply 24 hours each.
+    key : digest of everything the numbers depend on, by which a restarted run finds finished days; None: nothing is
+    kept for another run.  by_date : whether days are calendar days, as in files that will be joined, or simply 24 hours
+    each.
     """
     region = coarsen(product.grid)
     rows, columns = locate(region, grid)
