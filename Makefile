@@ -14,7 +14,7 @@ demo: .venv/ready
 	@echo "  results/demo/2018/pm25_hourly.nc    the product: hourly, 0.25°, synthetic"
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	@echo "All tests passed. What they cover is in tests/README.md; try 'make demo' next."
 
 lint: .venv/ready
