@@ -84,3 +84,27 @@ def finished(tmp_path_factory) -> Checkout:
 def checkout(tmp_path) -> Checkout:
     """A fresh checkout, nothing run."""
     return copy_of_repository(tmp_path)
+
+
+def error_lines(text):
+    return [line for line in text.splitlines() if line.startswith("ERROR")]
+
+
+def leftovers(folder):
+    """Temporary files and day folders below a folder."""
+    return [path for path in folder.rglob("*") if path.name.startswith(".") or ".part" in path.name]
+
+
+def assert_one_sentence(process, log: Path, *words):
+    """The job's log has one ERROR line and no traceback, and Snakemake shows it."""
+    text = log.read_text()
+    errors = error_lines(text)
+    assert len(errors) == 1, text
+    assert "Traceback" not in text
+    assert "fault in deepcams" not in text
+    assert errors[0].endswith(".")
+    for word in words:
+        assert word in errors[0]
+    assert process.returncode != 0
+    assert errors[0] in process.stdout
+    assert "Traceback" not in process.stdout
