@@ -17,11 +17,11 @@ from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.files import chunks
 from deepcams.files.checksum import sha256
-from deepcams.files.netcdf import read_field, read_layout
+from deepcams.files.netcdf import Encoding, read_field, read_layout
 from deepcams.files.pairs import read_pairs
 from deepcams.grid.nodes import Region, coarse_grid, fine_globe, refine
 from deepcams.product.attributes import Provenance, global_attributes, small_variables
-from deepcams.product.months import LOSSLESS, Product, ProductWriter, days_of, write_by_days
+from deepcams.product.months import Product, ProductWriter, days_of, write_by_days
 from deepcams.product.verify import verify_product
 from deepcams.product.year import assemble_year
 
@@ -109,7 +109,7 @@ def test_month_by_days_equals_the_month_at_once(tmp_path):
 
 
 def test_lossless_intermediate_keeps_every_bit(tmp_path):
-    what = replace(product(), encoding=LOSSLESS)
+    what = replace(product(), encoding=Encoding())
     field = read_field(write(tmp_path / "hourly.nc", what=what)).values
     for number, hours in enumerate(days_of(FEW_DAYS)):
         np.testing.assert_array_equal(field[24 * number : 24 * number + 24], compute(hours)[0])

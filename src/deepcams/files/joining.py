@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.files.layout import DIMENSIONS, Extra, Layout
 
@@ -69,7 +70,7 @@ def check_contiguous(paths: list[Path], parts: list[Layout], step: np.timedelta6
         before, after = paths[owner[gap]], paths[owner[gap + 1]]
         where = f"within {before}" if before == after else f"between {before} and {after}"
         raise DeepcamsError(
-            f"Frames are not {step / np.timedelta64(1, 'h'):g} h apart {where}: {times[gap + 1]} follows {times[gap]}. "
+            f"Frames are not {step / HOUR:g} h apart {where}: {times[gap + 1]} follows {times[gap]}. "
             "Make the missing period before joining."
         )
 

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.files import chunks, joining, layout
 from deepcams.files.atomic import atomic_path
@@ -23,7 +24,6 @@ from deepcams.files.layout import DIMENSIONS, Extra, Layout
 from deepcams.files.rounding import quantization_attributes, quantization_container
 from deepcams.grid.nodes import Grid, from_axes
 
-HOUR = np.timedelta64(3600, "s")
 _CONVENTIONS = "CF-1.11"
 
 

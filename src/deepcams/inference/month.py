@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.calendar import DAY, Month
+from deepcams.calendar import DAY, HOUR, Month
 from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import Encoding, FieldWriter, read_field, read_layout
@@ -61,7 +61,7 @@ def downscale_temporal(
             "provenance": json.dumps(sources, sort_keys=True),
         },
     )
-    day = int(DAY / np.timedelta64(1, "h"))
+    day = int(DAY / HOUR)
     with writer:
         for start in progress(range(0, len(hours), day), f"downscale {month} in time", "days"):
             writer.write(start, np.stack([next(fields) for _ in range(day)]))

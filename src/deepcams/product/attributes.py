@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deepcams.calendar import ACROSS_WINDOWS, ANALYSIS, INTERPOLATED, MISSING, STATUS_MEANINGS, hour_status
+from deepcams.calendar import ACROSS_WINDOWS, ANALYSIS, HOUR, INTERPOLATED, MISSING, STATUS_MEANINGS, hour_status
 from deepcams.errors import DeepcamsError
 from deepcams.files.netcdf import Extra
 from deepcams.files.pairs import read_pairs, write_pairs
@@ -228,7 +228,7 @@ def _extent(times: np.ndarray, grid: Grid) -> dict[str, object]:
     south, north = float(grid.latitude[-1]), float(grid.latitude[0])
     west, east = float(grid.longitude[0]), float(grid.longitude[-1])
     corners = ((south, west), (north, west), (north, east), (south, east), (south, west))
-    hours = int((times[-1] - times[0]) / np.timedelta64(1, "h"))
+    hours = int((times[-1] - times[0]) / HOUR)
     days, rest = divmod(hours, 24)
     return {
         "geospatial_bounds": "POLYGON ((" + ", ".join(f"{y:g} {x:g}" for y, x in corners) + "))",

@@ -21,7 +21,6 @@ from deepcams.product import attributes
 from deepcams.progress import progress
 
 PRODUCT_ENCODING = Encoding(mantissa_bits=7)
-LOSSLESS = Encoding()
 _OWNED = "of-"  # begins the key of days that belong to one process
 
 
@@ -30,7 +29,7 @@ class Product:
     """What all files of one product share.
 
     record : the first and the last analysis of the whole record (datetime64); hours outside it are flagged missing.
-    encoding : `PRODUCT_ENCODING` for the product, `LOSSLESS` for the hourly 0.75° intermediate.
+    encoding : how the numbers are stored; `Encoding()` keeps them exactly.
     """
 
     grid: Grid

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcams.calendar import Month
+from deepcams.calendar import HOUR, Month
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import FINE_STEP, Grid, describe, locate
 from deepcams.sources.checks import check_magnitude, is_constant, require_same_origin, some, time_text, typical
@@ -29,7 +29,6 @@ TREES = ("ana", "das")  # both hold the same analyses; where one lacks an hour, 
 # How much of the portal's path a copy may have kept.
 _ROOTS = ("geos-cf/v1", "datashare/gmao/geos-cf/v1", "gmao/geos-cf/v1", "v1", "")
 _STAMP = re.compile(r"\.(\d{4})(\d{2})(\d{2})_(\d{2})(\d{2})z\.")
-_HALF_HOUR, _HOUR = np.timedelta64(1800, "s"), np.timedelta64(3600, "s")
 _log = logging.getLogger(__name__)
 
 
@@ -81,8 +80,8 @@ def month_times(month: Month, collection: str) -> np.ndarray:
     """Stamps of a month's frames and of the next day's first one: (24n + 1,) datetime64[s]."""
     if collection not in COLLECTIONS:
         raise DeepcamsError(f"geoscf.collection {collection!r} is not known; choose one of {', '.join(COLLECTIONS)}.")
-    start = month.start + (_HALF_HOUR if collection == HOURLY_MEANS else np.timedelta64(0, "s"))
-    return start + _HOUR * np.arange(24 * month.days + 1)
+    own = month.mid_hours() if collection == HOURLY_MEANS else month.hours()
+    return np.append(own, own[-1] + HOUR)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepcams.calendar import HOUR
+from deepcams.calendar import HALF_HOUR, HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path, write_text
 from deepcams.inference.spatial import SpatialNetwork
@@ -101,7 +101,7 @@ def summarise_stations(paths: Sequence[str | Path], settings: SummarySettings) -
 
 def local_solar_hour(stamps: np.ndarray, longitude: np.ndarray) -> np.ndarray:
     """Local mean solar hour 0 … 23 of the middle of the hour that ends at `stamps`: (n,) int."""
-    middle = stamps.astype("datetime64[s]") - np.timedelta64(30, "m")
+    middle = stamps.astype("datetime64[s]") - HALF_HOUR
     utc = (middle - middle.astype("datetime64[D]")) / HOUR
     return np.floor((utc + np.asarray(longitude) / 15.0) % 24.0).astype(int) % 24
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as functional
 from scipy import ndimage
 
+from deepcams.calendar import HALF_HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
 from deepcams.grid.nodes import FACTOR, Grid, Region, coarse_grid, refine
@@ -142,7 +143,7 @@ class NatureRun:
         if hour == self._hour:
             return
         self._hour = hour
-        middle = hour.astype("datetime64[s]") + np.timedelta64(30, "m")
+        middle = hour.astype("datetime64[s]") + HALF_HOUR
         wind = self._fine(self.weather.wind(middle).permute(2, 0, 1))
         self.departure = self._departure(wind)
         speed = (wind[0] ** 2 + wind[1] ** 2 + wind[2] ** 2).sqrt()  # linalg.vector_norm is ten times slower here

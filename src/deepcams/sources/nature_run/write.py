@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.calendar import HALF_HOUR, HOUR, Month, is_analysis
+from deepcams.calendar import DAY, HALF_HOUR, HOUR, Month, is_analysis
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import write_text
 from deepcams.files.checksum import sha256
@@ -16,8 +16,6 @@ from deepcams.progress import progress
 from deepcams.sources.nature_run.delivery import Portal, spectral_sample, write_ads
 from deepcams.sources.nature_run.simulate import NatureRun, synthetic_label
 from deepcams.sources.nature_run.stations import Station, make_stations, write_day, write_locations
-
-DAY = np.timedelta64(24, "h")
 
 
 def write_month(
