@@ -1,0 +1,102 @@
+"""Intervals on the difference of two methods' scores, by resampling days.
+
+Errors of neighbouring nodes and hours go together, so that a month has far fewer independent pairs than it has pairs.
+Whole days are resampled, in blocks, because weather makes neighbouring days alike too; both methods always on the same
+days, because what is hard on a day is hard for both.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+FEWEST_DAYS = 5
+BLOCK = 2  # days
+SAMPLES = 10_000
+SEED = 20180701
+LEVEL = 0.95
+SUMS = ("n", "squared_error", "absolute_error")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of method a, that of method b, and a/b - 1 with its interval; NaN where undefined.
+
+    value, reference : the fields' unit.   relative, low, high : dimensionless.   days : how many there were.
+    """
+
+    value: float
+    reference: float
+    relative: float
+    low: float
+    high: float
+    days: int
+
+
+def paired_difference(
+    days_a: Mapping[str, np.ndarray],
+    days_b: Mapping[str, np.ndarray],
+    *,
+    block: int = BLOCK,
+    samples: int = SAMPLES,
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> dict[str, Difference]:
+    """How much lower or higher the errors of a are than those of b, over all pairs of all days.
+
+    days_a, days_b : columns (a DataFrame or a dictionary of arrays, (D,) each) day, n, squared_error, absolute_error,
+    as `deepcams.validation.scores` sums them; the same days, in order of time.
+    block : days resampled together; 1 takes days as independent.   samples : resamplings.   level : of the interval.
+
+    Returns {"rmse", "mae"} → Difference. The interval is the percentile one of the circular block bootstrap (Politis
+    and Romano 1992, in Exploring the Limits of Bootstrap, Wiley, 263-270): the days are a circle, blocks begin anywhere
+    on it, the last one is cut so that as many days are drawn as there are. The same seed gives the same numbers.
+    Fewer than 5 days, or than two blocks, give a NaN interval. Raises ValueError if the days differ or block < 1.
+    """
+    if block < 1:
+        raise ValueError(f"a block has at least one day, not {block}")
+    if list(map(str, days_a["day"])) != list(map(str, days_b["day"])):
+        raise ValueError("the two methods were not scored on the same days")
+    a, b = (np.stack([np.asarray(days[key], dtype=np.float64) for key in SUMS]) for days in (days_a, days_b))
+    count = a.shape[1]
+    whole = [_scores(part.sum(axis=1)) for part in (a, b)]
+    drawn = None
+    if count >= max(FEWEST_DAYS, 2 * block):
+        starts = np.random.default_rng(seed).integers(count, size=(samples, math.ceil(count / block)))
+        drawn = [_scores(_resampled(part, starts, block)) for part in (a, b)]
+    found = {}
+    for index, name in enumerate(("rmse", "mae")):
+        value, reference = float(whole[0][index]), float(whole[1][index])
+        low, high = math.nan, math.nan
+        if drawn is not None:
+            ratios = _ratio(drawn[0][index], drawn[1][index])
+            low, high = np.quantile(ratios, ((1 - level) / 2, (1 + level) / 2)).tolist()
+        found[name] = Difference(value, reference, float(_ratio(value, reference)), low, high, count)
+    return found
+
+
+def _resampled(sums: np.ndarray, starts: np.ndarray, block: int) -> np.ndarray:
+    """Sums over resampled days: (3, S) from the days' sums (3, D) and where blocks begin (S, ceil(D / block))."""
+    days = sums.shape[1]
+    of_blocks = _circular(sums, block)
+    total = of_blocks[:, starts[:, :-1]].sum(axis=-1)
+    last = days - block * (starts.shape[1] - 1)
+    return total + _circular(sums, last)[:, starts[:, -1]]
+
+
+def _circular(sums: np.ndarray, length: int) -> np.ndarray:
+    """Sums over `length` days from each day on, round the circle: (3, D)."""
+    return np.sum([np.roll(sums, -shift, axis=1) for shift in range(length)], axis=0)
+
+
+def _scores(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """RMSE and MAE from the sums (3, ...)."""
+    n, squared, absolute = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sqrt(squared / n), absolute / n
+
+
+def _ratio(a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.divide(a, b) - 1.0
