@@ -2,13 +2,24 @@
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save as serialise
 
 from deepcams.errors import DeepcamsError
+from deepcams.grid.nodes import Grid
 from deepcams.models import catalogue
 from deepcams.models.checkpoint import load, read, save, untrained
+from deepcams.models.frames import SpatialFrames, TemporalFrames
 
 SETTINGS = {"network": "learned_kernel", "training": {"steps": 10, "learning_rate": 0.001}}
+SIZES = {
+    ("temporal", "xvfi"): {"features": 4, "levels": 1, "recipe": "corrected"},
+    ("temporal", "flow_residual"): {"features": 4, "recipe": "corrected"},
+    ("spatial", "abpn"): {"features": 2, "recipe": "corrected"},
+    ("spatial", "pixel_shuffle"): {"features": 4, "recipe": "corrected"},
+    ("spatial", "learned_kernel"): {"recipe": "corrected"},
+}
+BOX = Grid(60 - 0.75 * np.arange(8), 0.75 * np.arange(10), 0.75)
 PROVENANCE = {"code": "abc", "months": ["2018-01", "2018-02"], "history": [{"step": 0, "loss": 0.5}]}
 
 
@@ -42,9 +53,113 @@ def test_the_same_model_gives_the_same_bytes(tmp_path, weights):
     assert write(tmp_path / "b.safetensors", backwards).read_bytes() == first
 
 
-def test_a_loaded_network_runs_with_its_weights(tmp_path, weights):
-    path = write(tmp_path / "model.safetensors", {"kernel": weights["kernel"]})
-    np.testing.assert_array_equal(load(path, "spatial").kernel, weights["kernel"])
+def trained(stage, name, **changes):
+    """A network with random weights, a torch module, and what its model file says."""
+    settings = SIZES[stage, name] | changes
+    torch.manual_seed(0)
+    module = catalogue.make(stage, name, settings)
+    with torch.no_grad():
+        for tensor in module.parameters():
+            tensor.add_(0.1 * torch.randn(tensor.shape))
+    return module, {"network": name, **settings, **catalogue.description(module)}
+
+
+def keep(path, stage, name, module, settings):
+    weights = {key: tensor.detach().numpy() for key, tensor in module.state_dict().items()}
+    save(path, stage, name, settings=settings, weights=weights, provenance=PROVENANCE)
+    return path
+
+
+def result(stage, network):
+    """What a network makes of two frames."""
+    frames = np.random.default_rng(1).gamma(1, 15, (2, *BOX.shape)).astype(np.float32)
+    if stage == "spatial":
+        return network.refine(frames, BOX)
+    return network.between(*frames, (1 / 3, 2 / 3), BOX, np.datetime64("2019-07-01T12:00"))
+
+
+@pytest.mark.parametrize("recipe", ["corrected", "published"])
+@pytest.mark.parametrize(("stage", "name"), SIZES)
+def test_a_network_that_learns_is_the_same_bit_by_bit_after_saving_and_loading(tmp_path, stage, name, recipe):
+    module, settings = trained(stage, name, recipe=recipe)
+    path = keep(tmp_path / "model.safetensors", stage, name, module, settings)
+    expected = result(stage, {"temporal": TemporalFrames, "spatial": SpatialFrames}[stage](module))
+    np.testing.assert_array_equal(result(stage, load(path, stage)), expected)
+    other = catalogue.build(stage, name, None, settings)
+    assert np.abs(result(stage, other) - expected).max() > 0.01
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    for stage, name, other in (
+        ("spatial", "pixel_shuffle", "abpn"),
+        ("spatial", "learned_kernel", "pixel_shuffle"),
+        ("temporal", "xvfi", "flow_residual"),
+    ):
+        module, _ = trained(stage, name)
+        path = keep(tmp_path / "model.safetensors", stage, other, module, trained(stage, other)[1])
+        with pytest.raises(
+            DeepcamsError, match=rf"model.safetensors: The weights are not those of the {stage}.*{other}"
+        ):
+            load(path, stage)
+
+
+def test_weights_of_another_size_are_refused_with_both_shapes(tmp_path):
+    module, settings = trained("spatial", "pixel_shuffle")
+    path = keep(tmp_path / "model.safetensors", "spatial", "pixel_shuffle", module, settings | {"features": 6})
+    with pytest.raises(DeepcamsError, match=r"head.weight is \(4, 1, 3, 3\) instead of \(6, 1, 3, 3\).* and \d+ more"):
+        load(path, "spatial")
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "key", "said"),
+    [
+        ("spatial", "pixel_shuffle", "transform", "none"),
+        ("temporal", "flow_residual", "transform", "clipped_800"),
+        ("spatial", "learned_kernel", "factor", 4),
+        ("temporal", "flow_residual", "factor", 2),
+    ],
+)
+def test_a_network_is_never_run_in_another_way_than_it_was_trained(tmp_path, stage, name, key, said):
+    module, settings = trained(stage, name)
+    path = keep(tmp_path / "model.safetensors", stage, name, module, settings | {key: said})
+    with pytest.raises(
+        DeepcamsError, match=rf"{name} was trained with {key} {said!r}, and here it runs with {settings[key]!r}"
+    ):
+        load(path, stage)
+
+
+def test_missing_unknown_and_misshapen_tensors_are_named():
+    module, settings = trained("temporal", "flow_residual")
+    weights = {key: tensor.detach().numpy() for key, tensor in module.state_dict().items()}
+    for change, fault in (
+        ({"tail.bias": None}, "tail.bias is missing"),
+        ({"tail.scale": np.ones(7)}, "tail.scale is not known"),
+        ({"tail.bias": np.ones(8)}, r"tail.bias is \(8,\) instead of \(7,\)"),
+    ):
+        wrong = {key: value for key, value in (weights | change).items() if value is not None}
+        with pytest.raises(DeepcamsError, match=rf"not those of the temporal network flow_residual: {fault}\."):
+            catalogue.build("temporal", "flow_residual", wrong, settings)
+    assert catalogue.build("temporal", "flow_residual", weights, settings).module is not module
+
+
+@pytest.mark.parametrize(("stage", "name"), SIZES)
+def test_settings_that_are_missing_are_named(tmp_path, stage, name):
+    module, settings = trained(stage, name)
+    needed = {"xvfi": ("features", "levels", "recipe"), "abpn": ("features", "recipe"), "learned_kernel": ()}
+    for key in needed.get(name, ("features",)):
+        less = {other: value for other, value in settings.items() if other != key}
+        path = keep(tmp_path / "model.safetensors", stage, name, module, less)
+        with pytest.raises(DeepcamsError, match=rf"model.safetensors: The settings of the .* {name} lack '{key}'\."):
+            load(path, stage)
+
+
+def test_settings_that_cannot_be_are_explained():
+    with pytest.raises(DeepcamsError, match=r"xvfi cannot be made from its settings: .* multiple of 4, not 6\."):
+        catalogue.make("temporal", "xvfi", {"features": 6, "levels": 1, "recipe": "corrected"})
+    with pytest.raises(DeepcamsError, match="pixel_shuffle cannot be made from its settings"):
+        catalogue.make("spatial", "pixel_shuffle", {"features": "many"})
+    with pytest.raises(DeepcamsError, match="linear does not learn"):
+        catalogue.make("temporal", "linear", {})
 
 
 def test_an_interpolation_is_a_model_file_without_tensors(tmp_path):
@@ -52,7 +167,8 @@ def test_an_interpolation_is_a_model_file_without_tensors(tmp_path):
     save(path, "temporal", "linear", settings={"network": "linear"}, weights={}, provenance={})
     network = load(path, "temporal")
     assert network == untrained("temporal", "linear")
-    np.testing.assert_allclose(network.between(np.zeros((2, 2)), np.ones((2, 2)), (0.25,), True), 0.25)
+    found = network.between(np.zeros((2, 2)), np.ones((2, 2)), (0.25,), BOX, np.datetime64("2019-07-01T12:00"))
+    np.testing.assert_allclose(found, 0.25)
 
 
 def test_a_file_of_another_stage_is_refused(tmp_path, weights):

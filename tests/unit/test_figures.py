@@ -12,11 +12,12 @@ from scipy.interpolate import RegularGridInterpolator
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, fine_globe, refine
-from deepcams.report import figures, station_figures
+from deepcams.report import figures, skill_figure, station_figures, training_figure
 from deepcams.report.maps import Frame, draw_field, equal_earth, frame_of, inverse_equal_earth, sample
 from deepcams.report.plot import FIGURES as FIGURE_NAMES
 from deepcams.report.plot import plot_year
 from deepcams.report.style import concentration_scale, decade_ticks, difference_scale, new_figure, save_png
+from deepcams.validation.skill import Skill
 from deepcams.validation.summary import BIN_EDGES
 
 PACIFIC = Region(north=3.0, west=172.5, south=-15.0, east=190.5)
@@ -152,7 +153,34 @@ def scatter():
     return station_figures.scatter({"cams": counts, "product": counts.T}, BIN_EDGES, {"cams": score, "product": score})
 
 
+def skill(stage, baseline, percent, half, step=0.25, metrics=("rmse", "mae")):
+    return [Skill(stage, step, "network", baseline, metric, 1.0, 1.0, percent, percent - half, percent + half, 31)
+            for metric in metrics]  # fmt: skip
+
+
+def differences():
+    return skill_figure.differences(
+        [
+            *skill("temporal", "linear", -12.0, 1.0, 0.75),
+            *skill("temporal", "linear", -77.0, 1.0, 0.25),
+            *skill("spatial", "bicubic+closure", 0.2, 0.5),
+            *skill("spatial", "a $\\frac{$", np.nan, np.nan, metrics=("mae",)),
+            *skill("joint", "linear+bicubic", 3.0, 1.0),
+            *skill("joint", "few", 4.0, np.nan),
+        ]
+    )
+
+
+def curves():
+    return pd.DataFrame({"step": [10, 20, 30], "loss": [3.0, 0.2, 0.1], "rmse": [4.0, 3.0, 3.5], "mae": [2.0, 1.0, 1.5],
+                         "baseline_rmse": 3.2, "baseline_mae": 1.3, "score": [1.2, 0.8, 1.1]})  # fmt: skip
+
+
 FIGURES = {
+    "differences": differences,
+    "no differences": lambda: skill_figure.differences([]),
+    "training": lambda: training_figure.training(curves()),
+    "training without validation": lambda: training_figure.training(curves()[["step", "loss"]]),
     "mean": lambda: figures.mean_maps(PRODUCT.mean(axis=0), FINE, CAMS.mean(axis=0), COARSE),
     "sequence": lambda: figures.sequence(TIMES, [CAMS[0], None, None, CAMS[3]], COARSE, PRODUCT, FINE),
     "zoom": lambda: figures.zoom(TIMES[0], CAMS[0], COARSE, PRODUCT[0], FINE),
@@ -184,6 +212,39 @@ def test_every_figure_gives_the_same_png_twice_without_date_or_software(tmp_path
 @pytest.mark.parametrize("name", ["mean", "sequence", "zoom with truth", "scatter", "series", "diurnal", "stations"])
 def test_concentrations_carry_their_unit(name):
     assert any("µg m⁻³" in text for text in texts(FIGURES[name]()))
+
+
+def test_differences_carry_per_cent_their_zero_and_their_intervals():
+    figure = differences()
+    shown = texts(figure)
+    assert shown.count("difference from the baseline (%)") == 2
+    for text in ("In time (0.75°): network against", "−12.0", "+0.2", "undefined", "cannot be told apart"):
+        assert text in shown
+    assert "−77.0" not in shown  # not the resolution of use
+    left = figure.axes[0]
+    assert any(np.allclose(line.get_xdata(), 0) for line in left.lines)
+    bars = [segment[:, 0].tolist() for found in left.collections for segment in found.get_segments()]
+    assert [-13.0, -11.0] in bars
+    assert left.get_xlim()[0] < -13 and left.get_xlim()[1] > 4
+
+
+def test_a_training_shows_its_errors_beside_the_baseline_s_and_the_weights_that_are_used():
+    figure = training_figure.training(curves())
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "Loss", "RMSE, held out (µg m⁻³)", "MAE, held out (µg m⁻³)",
+    ]  # fmt: skip
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "step"
+        used = next(line for line in axes.lines if line.get_label() == "weights used")
+        assert list(used.get_xdata()) == [20, 20]
+    baseline = next(line for line in figure.axes[1].lines if line.get_label() == "baseline")
+    assert list(baseline.get_ydata()) == [3.2] * 3
+
+
+def test_curves_without_their_columns_are_refused(tmp_path):
+    (tmp_path / "curves.csv").write_text("step,rmse\n1,2\n")
+    with pytest.raises(DeepcamsError, match=r"curves\.csv lacks the columns loss"):
+        training_figure.read_curves(tmp_path / "curves.csv")
 
 
 def test_long_series_are_shown_as_daily_means_and_gaps_stay_open():

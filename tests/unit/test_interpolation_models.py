@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 
 from deepcams.errors import DeepcamsError
-from deepcams.grid.nodes import Region, coarse_globe, coarse_grid
+from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, refine
 from deepcams.grid.resample import upsample
 from deepcams.models import catalogue
 
 FIRST = np.random.default_rng(0).random((5, 8)).astype(np.float32)
 LAST = np.random.default_rng(1).random((5, 8)).astype(np.float32)
 THIRDS = (1 / 3, 2 / 3)
+GRID = coarse_grid(Region(30.0, 0.0, 27.0, 5.25))
+TIME = np.datetime64("2019-07-01T12:00")
+# What networks that learn must be told; others do not look at it.
+SETTINGS = {"features": 4, "levels": 1, "recipe": "corrected"}
 
 
 def between(name, fractions=THIRDS):
-    return catalogue.build("temporal", name).between(FIRST, LAST, fractions, True)
+    return catalogue.build("temporal", name).between(FIRST, LAST, fractions, GRID, TIME)
 
 
 def test_linear_weighs_the_nearer_frame_more():
@@ -44,7 +48,7 @@ def test_nearest():
 def test_missing_in_either_frame_is_missing_in_both_between(name):
     holed = FIRST.copy()
     holed[2, 3] = np.nan
-    frames = catalogue.build("temporal", name).between(holed, LAST, THIRDS, True)
+    frames = catalogue.build("temporal", name).between(holed, LAST, THIRDS, GRID, TIME)
     assert np.isnan(frames[:, 2, 3]).all()
     assert np.isnan(frames).sum() == 2
 
@@ -67,11 +71,33 @@ def test_spatial_networks_are_the_kernels_and_state_their_halo(name):
 def test_every_network_of_the_catalogue_can_be_built():
     for stage in catalogue.stages():
         for name in catalogue.names(stage):
-            network = catalogue.build(stage, name)
+            network = catalogue.build(stage, name, None, SETTINGS)
             assert callable(getattr(network, {"temporal": "between", "spatial": "refine"}[stage]))
             assert isinstance(network.halo, int)
-            assert catalogue.module_of(stage, name).startswith("deepcams.models.")
-            assert isinstance(catalogue.learns(stage, name), bool)
+            assert all(module.startswith("deepcams.models.") for module in catalogue.modules_of(stage, name))
+            assert catalogue.learns(stage, name) == (catalogue.trainer_of(stage, name) is not None)
+
+
+@pytest.mark.parametrize("stage", catalogue.stages())
+def test_every_network_does_what_its_stage_asks_for(stage):
+    field = np.random.default_rng(3).gamma(2, 10, (2, *GRID.shape)).astype(np.float32)
+    for name in catalogue.names(stage):
+        network = catalogue.build(stage, name, None, SETTINGS)
+        if stage == "temporal":
+            found = network.between(*field, THIRDS, GRID, TIME)
+            assert found.shape == (2, *GRID.shape)
+        else:
+            found = network.refine(field, GRID)
+            assert found.shape == (2, *refine(GRID).shape)
+        assert found.dtype == np.float32 and np.isfinite(found).all(), name
+
+
+def test_networks_that_learn_are_run_by_code_that_counts_as_theirs():
+    """The digest of a rule covers what the catalogue names."""
+    for stage in catalogue.stages():
+        for name in catalogue.names(stage):
+            runs = "deepcams.models.frames" in catalogue.modules_of(stage, name)
+            assert runs == catalogue.learns(stage, name)
 
 
 def test_mistakes_are_explained():

@@ -1,5 +1,6 @@
 """The report: whole in itself, safe against hostile names, and honest."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from deepcams.report.page import write_index, write_year_report
 from deepcams.report.station_figures import message
 from deepcams.report.style import save_png
 from deepcams.report.tables import Evaluation
+from deepcams.validation.skill import Skill, write_skill
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)>'
 
@@ -94,6 +96,25 @@ def evaluation(tmp_path, network_rmse=4.0):
     return Evaluation("Temporal network", tmp_path / "evaluation.csv", "XVFI")
 
 
+def difference(baseline, metric, reference, percent, half, step=0.75, days=31):
+    low, high = percent - half, percent + half
+    value = reference * (1 + percent / 100)
+    return Skill("temporal", step, "XVFI", baseline, metric, value, reference, percent, low, high, days)
+
+
+def skill_of(tmp_path, rmse, mae, days=31):
+    """Differences from linear, the best baseline, (per cent, half the interval), and from nearest."""
+    rows = [
+        difference("nearest", "rmse", 9.0, -50.0, 1.0, days=days),
+        difference("nearest", "mae", 4.0, -50.0, 1.0, days=days),
+        difference("linear", "rmse", 5.0, *rmse, days=days),
+        difference("linear", "mae", 2.0, *mae, days=days),
+        difference("linear", "rmse", 4.0, -77.0, 1.0, step=0.25),
+    ]
+    write_skill(rows, tmp_path / "skill.csv")
+    return tmp_path / "skill.csv"
+
+
 def test_the_page_loads_nothing_from_anywhere(tmp_path, make):
     text = make(
         summary(attributes={"references": "https://doi.org/10.1/x", "more": HOSTILE}),
@@ -154,10 +175,86 @@ def test_the_product_is_judged_by_the_best_simpler_method(make, rmse, words):
     assert f"the product {words} the best simpler method, cubic: RMSE {rmse:.3f} against 3.000 µg/m³ ({change})" in text
 
 
-@pytest.mark.parametrize(("rmse", "words"), [(4.0, "is better than"), (6.0, "is not better than")])
-def test_networks_are_judged_and_shown_month_by_month(tmp_path, make, rmse, words):
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rmse", "mae", "days", "words", "good"),
+    [
+        ((-12.3, 1.2), (-15.0, 1.0), 31,
+         "is better than the best baseline, linear: RMSE 4.385 against 5.000 µg/m³ (−12.3 %, interval −13.5 … −11.1 %)",
+         True),
+        ((-12.3, 1.2), (-0.5, 0.6), 31, "is better than the best baseline, linear, in RMSE only: RMSE 4.385", False),
+        ((-0.3, 1.2), (0.5, 0.6), 31, "cannot be told apart from the best baseline, linear: RMSE 4.985", False),
+        ((3.0, 1.2), (-0.5, 0.6), 31, "is not better than the best baseline, linear: RMSE 5.150", False),
+        ((3.0, 1.2), (4.0, 1.0), 31, "is not better than the best baseline, linear: RMSE 5.150", False),
+        ((-9.0, NAN), (-9.0, NAN), 2,
+         "is not judged against the best baseline, linear, from 2 day(s) only: RMSE 4.550 against 5.000 µg/m³ "
+         "(−9.0 %, no interval)", False),
+    ],
+)  # fmt: skip
+def test_a_network_is_better_only_where_the_interval_excludes_zero(tmp_path, make, rmse, mae, days, words, good):
+    item = evaluation(tmp_path)
+    item = Evaluation("In time", item.path, "XVFI", skill=skill_of(tmp_path, rmse, mae, days))
+    pd.read_csv(item.path).assign(step=0.75).to_csv(item.path, index=False)
+    item = dataclasses.replace(item, step=0.75)
+    text = make(evaluations=[item, dataclasses.replace(item, title="Again", judged=False)])
+    found = [
+        verdict for verdict in re.findall(r'<p class="verdict (good|bad)">([^<]*)</p>', text) if "XVFI" in verdict[1]
+    ]
+    assert len(found) == 1  # what is not judged has no verdict
+    assert found[0][1].startswith(f"In time: XVFI {words}")
+    assert (found[0][0] == "good") == good
+    assert "better" not in found[0][1] or good or "not better" in found[0][1] or "only" in found[0][1]
+
+
+def test_differences_stand_in_a_table_with_their_intervals(tmp_path, make):
+    item = evaluation(tmp_path)
+    pd.read_csv(item.path).assign(step=0.75).to_csv(item.path, index=False)
+    skill = skill_of(tmp_path, (-12.3, 1.2), (0.04, 0.2))
+    text = make(
+        evaluations=[Evaluation("In time", item.path, "XVFI", 0.75, skill)],
+        figures={"mean": tmp_path / "figure.png", "differences": tmp_path / "figure.png"},
+    )
+    networks = text[text.index('<section id="networks">') : text.index('<section id="stations">')]
+    assert "data:image/png;base64," in networks and "with intervals of 95 %" in networks
+    rows = re.findall(r'<tr><th scope="row">(linear|nearest)</th>(.*?)</tr>', networks)
+    cells = [(name, *(cell.replace("\u202f", " ") for cell in re.findall("<td>(.*?)</td>", row))) for name, row in rows]
+    assert cells == [
+        ("nearest", "RMSE", "4.500", "9.000", "−50.0 %", "−51.0 … −49.0 %", "better"),
+        ("nearest", "MAE", "2.000", "4.000", "−50.0 %", "−51.0 … −49.0 %", "better"),
+        ("linear", "RMSE", "4.385", "5.000", "−12.3 %", "−13.5 … −11.1 %", "better"),
+        ("linear", "MAE", "2.001", "2.000", "+0.0 %", "−0.2 … +0.2 %", "cannot be told apart"),
+    ]
+
+
+def test_without_differences_nothing_is_said_of_a_network(tmp_path, make):
+    text = make(evaluations=[evaluation(tmp_path)])
+    assert "XVFI" in text and "baseline" not in text
+    assert not [verdict for verdict in re.findall(r'<p class="verdict[^>]*>([^<]*)', text) if "XVFI" in verdict]
+
+
+def test_only_the_asked_for_resolution_is_shown(tmp_path, make):
+    item = evaluation(tmp_path)
+    table = pd.read_csv(item.path)
+    pd.concat([table.assign(step=0.75), table.assign(step=0.25, rmse=77.0)]).to_csv(item.path, index=False)
+    assert "77.00" not in make(evaluations=[dataclasses.replace(item, step=0.75)])
+    assert "77.00" in make(evaluations=[dataclasses.replace(item, step=0.25)])
+    with pytest.raises(DeepcamsError, match=r"no scores at 0\.5°"):
+        make(evaluations=[dataclasses.replace(item, step=0.5)])
+
+
+def test_training_curves_are_shown_with_what_they_are(tmp_path, make):
+    assert 'id="training"' not in make()
+    text = make(curves=[("The network for time <b>.", tmp_path / "figure.png")])
+    training = text[text.index('<section id="training">') : text.index('<section id="stations">')]
+    assert "<figcaption>The network for time &lt;b&gt;.</figcaption>" in training
+    assert Reader(training).elements.count("img") == 1
+
+
+@pytest.mark.parametrize("rmse", [4.0, 6.0])
+def test_networks_are_shown_month_by_month(tmp_path, make, rmse):
     text = make(evaluations=[evaluation(tmp_path, rmse)])
-    assert f"the network XVFI {words} the best simpler method, linear" in text
     table = text[text.index('<section id="networks">') :]
     rows = re.findall(r"<tr[^>]*><th scope=\"row\">([^<]*)</th>(.*?)</tr>", table)[:4]
     assert [name for name, _ in rows] == ["2020-01", "2020-02", "2020-03", "Average"]

@@ -11,7 +11,7 @@ from deepcams.grid.nodes import Grid, Region, coarse_globe, coarse_grid, fine_gl
 from deepcams.grid.resample import upsample
 from deepcams.inference.closure import close
 from deepcams.models import spatial_interpolation, temporal_interpolation
-from deepcams.validation.scores import Method, baselines, rows, score
+from deepcams.validation.scores import Method, baselines, daily_rows, rows, score
 
 GLOBE, FINE = coarse_globe(), fine_globe()
 BOX = coarse_grid(Region(45.0, 165.0, 0.0, 210.0))  # across the date line
@@ -180,13 +180,74 @@ def test_own_networks_stand_beside_the_baselines(fields):
     class Truth:
         halo = 0
 
-        def between(self, first, last, fractions, periodic):
-            assert not periodic
+        def between(self, first, last, fractions, grid, time):
+            assert grid == BOX_FINE and time is None
             return fields[1:3].copy()
 
     result = score("temporal", fields[:4], BOX_FINE, methods=[*baselines("temporal"), Method("own", temporal=Truth())])
     assert result["methods"]["own"]["rmse"] == 0
     assert list(result["methods"])[-1] == "own"
+
+
+def test_networks_are_told_the_grid_of_their_frames_and_the_time_of_the_first(fields):
+    seen = []
+
+    class Spy:
+        halo = 0
+
+        def between(self, first, last, fractions, grid, time):
+            seen.append(((grid.shape, grid.latitude[0], grid.longitude[0], grid.step), time))
+            return np.stack([first, last])
+
+    times = np.datetime64("2018-07-01T21:30", "m") + np.arange(7) * np.timedelta64(60, "m")
+    spy = Method("spy", temporal=Spy(), spatial=spatial_interpolation.bicubic())
+    for stage, operator in (("temporal", None), ("temporal", "point"), ("joint", "point")):
+        score(stage, fields, BOX_FINE, methods=[spy], operator=operator, times=times)
+    starts = [np.datetime64("2018-07-01T21:30:00"), np.datetime64("2018-07-02T00:30:00")]
+    assert [time for _, time in seen] == starts * 3
+    grids = [(grid.shape, grid.latitude[0], grid.longitude[0], grid.step) for grid in (BOX_FINE, BOX)]
+    assert [grid for grid, _ in seen] == grids[:1] * 2 + grids[1:] * 4
+
+
+@pytest.mark.parametrize(
+    ("stage", "operator", "frames"),
+    [
+        ("temporal", None, {"2018-07-01": [1, 2], "2018-07-02": [4, 5]}),
+        ("joint", "point", {"2018-07-01": [1, 2], "2018-07-02": [4, 5]}),
+        ("spatial", "point", {"2018-07-01": [0, 1, 2], "2018-07-02": [3, 4, 5, 6]}),
+    ],
+)
+def test_sums_of_each_utc_day_are_those_of_its_scored_frames(stage, operator, frames, fields):
+    times = np.datetime64("2018-07-01T21:30:00", "s") + np.arange(7) * np.timedelta64(3600, "s")
+    holed = fields.copy()
+    holed[1, 60, 60] = np.nan
+    whole = score(stage, holed, BOX_FINE, operator=operator, times=times)
+    assert set(whole["days"]) == set(whole["methods"])
+    name = baselines(stage)[0].name
+    for entry, (day, chosen) in zip(whole["days"][name], frames.items(), strict=True):
+        assert entry["day"] == day
+        first, last = (0, 3) if day == "2018-07-01" else (3, 6)
+        part = holed[first : last + 1] if stage != "spatial" else holed[chosen]
+        alone = score(stage, part, BOX_FINE, operator=operator)["methods"][name]
+        assert entry["n"] == alone["n"]
+        assert entry["squared_error"] == pytest.approx(alone["n"] * alone["rmse"] ** 2)
+        assert entry["absolute_error"] == pytest.approx(alone["n"] * alone["mae"])
+    assert [sum(entry["n"] for entry in days) for days in whole["days"].values()] == [
+        scores["n"] for scores in whole["methods"].values()
+    ]
+    json.dumps(whole, allow_nan=False)
+
+
+def test_daily_rows_are_flat_and_need_times(fields):
+    times = np.datetime64("2018-07-01", "s") + np.arange(7) * np.timedelta64(3600, "s")
+    result = score("temporal", fields, BOX_FINE, times=times)
+    assert [(row["day"], row["method"]) for row in daily_rows(result)] == [
+        ("2018-07-01", method.name) for method in baselines("temporal")
+    ]
+    assert list(daily_rows(result)[0]) == ["day", "method", "n", "squared_error", "absolute_error"]
+    assert "days" not in score("temporal", fields, BOX_FINE)
+    with pytest.raises(ValueError, match="more fields than the 5 times"):
+        score("temporal", fields, BOX_FINE, times=times[:5])
 
 
 def test_rows_are_flat(fields):

@@ -9,7 +9,7 @@ from deepcams.inference.spatial import refine_frames
 from deepcams.models.catalogue import build
 
 GLOBE = coarse_globe()
-HALO = 8
+HALO = 10
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +30,16 @@ def field():
     ],
     ids=["inland", "across the date line", "north pole", "south pole", "near the pole, across the date line"],
 )
-@pytest.mark.parametrize("name", ["bicubic", "lanczos3", "learned_kernel"])
+@pytest.mark.parametrize("name", ["bicubic", "lanczos3", "learned_kernel", "pixel_shuffle"])
 def test_a_region_is_the_same_box_of_the_globe(field, region, name):
-    network = build("spatial", name)
+    network = build("spatial", name, None, {"features": 4})
     assert network.halo + CLOSURE_HALO["block_mean"] <= HALO
     box, wide = coarse_grid(region), coarse_grid(region, HALO)
     rows, columns = locate(wide, GLOBE)
     local = refine_frames(field[:, rows][:, :, columns], wide, box, network, "block_mean")
     everywhere = refine_frames(field, GLOBE, GLOBE, network, "block_mean")
     rows, columns = locate(refine(box), refine(GLOBE))
-    np.testing.assert_allclose(local, everywhere[:, rows][:, :, columns], rtol=2e-6)
+    np.testing.assert_allclose(local, everywhere[:, rows][:, :, columns], rtol=3e-6)
 
 
 def test_a_pole_is_one_value_in_a_region_too(field):

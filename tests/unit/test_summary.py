@@ -156,7 +156,7 @@ def test_no_pairs_give_empty_tables(tmp_path):
 
 
 class LinearInTime:
-    def between(self, first, last, fractions, periodic):
+    def between(self, first, last, fractions, grid, time):
         return np.stack([(1 - f) * first + f * last for f in fractions])
 
 

@@ -1,6 +1,8 @@
-"""Shards, the learned kernel, and the scores made of them."""
+"""Shards, the model files that are trained on them, and the scores made of them."""
 
 import json
+import subprocess
+import sys
 from importlib import import_module
 
 import numpy as np
@@ -13,31 +15,50 @@ from deepcams.digest import imported_modules
 from deepcams.errors import DeepcamsError
 from deepcams.files.netcdf import Encoding, write_field
 from deepcams.grid.blocks import block_mean
-from deepcams.grid.nodes import Grid, Region, coarse_globe, coarse_grid, refine
-from deepcams.grid.resample import upsample
+from deepcams.grid.nodes import Grid, Region, coarse_grid, refine
 from deepcams.models import catalogue
-from deepcams.models.checkpoint import read
-from deepcams.models.learned_kernel import LearnedKernel, bicubic_kernels
-from deepcams.training.kernel import fit
-from deepcams.training.prepare import write_shard
+from deepcams.models.checkpoint import load, read
+from deepcams.models.sun import sun
+from deepcams.training import engine
+from deepcams.training.prepare import write_frames, write_shard
 from deepcams.training.shards import read_shard
 from deepcams.training.train import train
 from deepcams.validation.evaluation import configured_method, evaluate_month, write_tables
 from tests.conftest import ROOT
 
 REGION = coarse_grid(Region(north=45.0, west=0.0, south=25.5, east=24.0))
-SETTINGS = {"steps": 150, "batch_size": 8, "patch": 12, "learning_rate": 0.003, "seed": 1}
+TRAINING = {
+    "steps": 12,
+    "batch_size": 4,
+    "patch": 6,
+    "learning_rate": 0.002,
+    "seed": 1,
+    "precision": "float32",
+    "threads": 1,
+}
+KERNEL = {"network": "learned_kernel", "recipe": "corrected"}
+LIGHT = {
+    "temporal": {"network": "flow_residual", "recipe": "corrected", "features": 8},
+    "spatial": {"network": "pixel_shuffle", "recipe": "corrected", "features": 8},
+}
+IN_TIME = ["step", "learning_rate", "loss", "reconstruction", "smoothness", "flow", "mask", "residual"]
+IN_SPACE = ["step", "learning_rate", "loss", "reconstruction"]
+HELD_OUT = ["rmse", "mae", "baseline_rmse", "baseline_mae", "score"]
 
 
-def textured(frames, grid, seed=0):
+def textured(frames, grid, seed=0, contrast=2.0):
     """Random fields with structure at the scale of a fine cell, positive, smooth in time."""
     noise = np.random.default_rng(seed).standard_normal((frames, *grid.shape))
     rough = gaussian_filter(noise, (1.5, 1.2, 1.2), mode="wrap")
-    return np.exp(2 * rough / rough.std()).astype(np.float32)
+    return np.exp(contrast * rough / rough.std()).astype(np.float32)
+
+
+def hours(count):
+    return np.datetime64("2018-01-01T00:30:00", "s") + np.arange(count) * np.timedelta64(3600, "s")
 
 
 def month_file(path, values, grid, **attributes):
-    times = np.datetime64("2018-01-01T00:30:00", "s") + np.arange(len(values)) * np.timedelta64(3600, "s")
+    times = hours(len(values))
     field = xr.DataArray(
         values,
         coords={"time": times, "latitude": grid.latitude, "longitude": grid.longitude},
@@ -92,66 +113,255 @@ def test_a_damaged_shard_is_refused_with_its_folder(shard, tmp_path):
         read_shard(tmp_path)
 
 
-def test_untrained_the_kernel_is_bicubic_interpolation_on_the_globe_and_in_a_box():
-    for grid in (coarse_globe(), REGION):
-        field = np.random.default_rng(2).gamma(2, 5, (1, *grid.shape))
-        field[:, [0, -1]] = 5  # a pole is one value
-        expected = upsample(field, grid, "bicubic")
-        np.testing.assert_allclose(LearnedKernel().refine(field, grid), expected, rtol=2e-5, atol=1e-4)
+def taught(stage, shards, out, *, network=None, code="c0de", **training):
+    """Train on folders of shards; returns the figures of the best weights."""
+    settings = {**(network or LIGHT[stage]), "training": TRAINING | training}
+    return train(stage, settings, [folder / "index.json" for folder in shards], out, code=code)
 
 
-def test_the_kernel_wraps_round_the_globe():
-    grid = coarse_globe()
-    field = np.random.default_rng(4).gamma(2, 5, (1, *grid.shape)).astype(np.float32)
-    kernel = LearnedKernel({"kernel": np.random.default_rng(5).normal(0, 0.1, (9, 7, 7))})
-    rolled = kernel.refine(np.roll(field, 11, axis=-1), grid)
-    np.testing.assert_allclose(np.roll(kernel.refine(field, grid), 33, axis=-1), rolled, rtol=1e-5, atol=1e-5)
+NO_TORCH = """
+import sys
+from deepcams.training.train import train
+train(sys.argv[1], {"network": sys.argv[2]}, [], sys.argv[3], code="c0de")
+sys.exit("torch" in sys.modules)
+"""
 
 
-def test_training_lowers_the_error_on_fields_that_were_not_seen(shard):
-    weights, history = fit([read_shard(shard)], SETTINGS)
-    assert [entry["step"] for entry in history] == list(range(15, 151, 15))
-    truth = textured(2, refine(REGION), seed=9)
+@pytest.mark.parametrize(("stage", "network"), [("temporal", "linear"), ("spatial", "bicubic")])
+def test_the_model_file_of_an_interpolation_takes_neither_data_nor_torch(tmp_path, stage, network):
+    out = tmp_path / "model.safetensors"
+    subprocess.run([sys.executable, "-c", NO_TORCH, stage, network, out], cwd=tmp_path, check=True)
+    found = read(out, stage)
+    assert (found.network, found.weights, found.provenance) == (network, {}, {})
+
+
+def test_an_interpolation_leaves_no_curves_and_returns_no_figures(tmp_path):
+    names = {name: tmp_path / name for name in ("last", "curves", "state")}
+    assert train("spatial", {"network": "bicubic"}, [], tmp_path / "b.safetensors", code="c0de", **names) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["b.safetensors"]
+
+
+def test_a_model_file_says_what_it_holds_and_where_it_comes_from(shard, tmp_path):
+    best = taught("spatial", [shard], tmp_path / "kernel.safetensors", network=KERNEL)
+    found = read(tmp_path / "kernel.safetensors", "spatial")
+    assert found.weights["kernel"].shape == (9, 1, 7, 7)
+    assert found.settings == {**KERNEL, "training": TRAINING, "transform": "none", "factor": 3}
+    index = json.loads((shard / "index.json").read_text())
+    assert found.provenance == {
+        "code": "c0de",
+        "shards": {shard.name: index["sha256"]["fine"]},
+        "operator": "block_mean",
+        "cell_methods": "time: mean (interval: 1 hour)",
+        "collection": "aqc_tavg_1hr_g1440x721_v1",
+        "synthetic": "made up",
+        "validation": best,
+    }
+    load(tmp_path / "kernel.safetensors", "spatial")
+
+
+def test_two_shards_of_one_name_are_both_on_record(shard, tmp_path):
+    folder = tmp_path / "elsewhere" / shard.name
+    folder.mkdir(parents=True)
+    source = month_file(tmp_path / "raw.nc", textured(25, refine(REGION), seed=5), refine(REGION))
+    write_shard(source, folder / "index.json", {"operator": "block_mean", "sigma": 1.0})
+    taught("spatial", [shard, folder], tmp_path / "k.safetensors", network=KERNEL)
+    digests = read(tmp_path / "k.safetensors").provenance["shards"]
+    expected = [json.loads((f / "index.json").read_text())["sha256"]["fine"] for f in (shard, folder)]
+    assert list(digests.values()) == expected
+
+
+@pytest.mark.parametrize("stage", ["temporal", "spatial"])
+def test_the_same_training_gives_the_same_bytes_and_another_seed_others(shard, tmp_path, stage):
+    outs = [tmp_path / f"{number}.safetensors" for number in range(3)]
+    for out, seed in zip(outs, (1, 1, 2), strict=True):
+        taught(stage, [shard], out, steps=4, seed=seed)
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    weights = [read(out).weights["head.weight"] for out in outs]
+    assert (weights[0] != weights[2]).any()
+
+
+@pytest.mark.parametrize(("stage", "columns"), [("temporal", IN_TIME), ("spatial", IN_SPACE)])
+def test_curves_have_a_row_for_every_validation_and_files_for_the_best_and_the_last(shard, tmp_path, stage, columns):
+    names = {"last": tmp_path / "last.safetensors", "curves": tmp_path / "curves.csv", "state": tmp_path / "state.pt"}
+    settings = {**LIGHT[stage], "training": TRAINING | {"steps": 41, "learning_rate": 0.01}}
+    best = train(stage, settings, [shard / "index.json"], tmp_path / "best.safetensors", code="c0de", **names)
+    curves = pd.read_csv(names["curves"])
+    assert list(curves) == columns + HELD_OUT
+    assert curves["step"].tolist() == [*range(2, 41, 2), 41]
+    assert curves["learning_rate"].max() <= 0.01
+    lowest = curves.loc[curves["score"].idxmin()]
+    assert best["step"] == lowest["step"]
+    assert best["rmse"] == pytest.approx(lowest["rmse"], rel=1e-5)
+    assert read(names["last"]).provenance["validation"]["step"] == 41
+    assert read(tmp_path / "best.safetensors").provenance["validation"]["step"] == best["step"]
+    assert not names["state"].exists()
+    if stage == "temporal":
+        assert (curves[["flow", "mask", "residual"]].iloc[-1] > 0).all()  # it has left the linear solution
+
+
+class Killed(BaseException):
+    """In place of a signal."""
+
+
+@pytest.mark.parametrize("stage", ["temporal", "spatial"])
+def test_a_killed_training_ends_with_the_bytes_of_one_that_was_not(shard, tmp_path, stage, monkeypatch):
+    kept, settings = [], {**LIGHT[stage], "training": TRAINING}
+    keep = engine._keep
+
+    def keep_and_stop(*arguments):
+        keep(*arguments)
+        kept.append(1)
+        if len(kept) == 5:
+            raise Killed
+
+    def run(folder):
+        folder.mkdir(exist_ok=True)
+        names = {name: folder / name for name in ("last", "curves", "state")}
+        train(stage, settings, [shard / "index.json"], folder / "best", code="c0de", **names)
+
+    run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_keep", keep_and_stop)
+        with pytest.raises(Killed):
+            run(tmp_path / "killed")
+        assert [path.name for path in (tmp_path / "killed").iterdir()] == ["state"]
+        kept.extend([1] * 10)
+        run(tmp_path / "killed")
+    assert len(kept) == 15 + 12 - 5  # it went on after the fifth of twelve
+    for name in ("best", "last", "curves"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not (tmp_path / "killed" / "state").exists()
+
+
+@pytest.mark.parametrize("change", [{"code": "0ther"}, {"learning_rate": 0.003}, {"shard": 1}])
+def test_what_was_left_of_another_training_is_not_gone_on_from(shard, tmp_path, change, monkeypatch):
+    other = tmp_path / "2018-01"
+    source = month_file(tmp_path / "raw.nc", textured(25, refine(REGION), seed=5), refine(REGION))
+    write_shard(source, other / "index.json", {"operator": "block_mean", "sigma": 1.0})
+
+    def run(code="c0de", shard=shard, **training):
+        settings = {**KERNEL, "training": TRAINING | training}
+        train("spatial", settings, [shard / "index.json"], tmp_path / "k", code=code, state=tmp_path / "state")
+
+    keep = engine._keep
+    kept = []
+
+    def keep_and_stop(*arguments):
+        keep(*arguments)
+        kept.append(arguments[2].step)
+        if len(kept) == 3:
+            raise Killed
+
+    monkeypatch.setattr(engine, "_keep", keep_and_stop)
+    with pytest.raises(Killed):
+        run()
+    run(**({"shard": other} if "shard" in change else change))
+    assert kept == [1, 2, 3, *range(1, 13)]
+
+
+def test_a_network_that_learns_needs_months(tmp_path):
+    with pytest.raises(DeepcamsError, match="training months"):
+        taught("spatial", [], tmp_path / "none.safetensors")
+
+
+def test_training_that_diverges_or_lacks_room_ends_in_one_sentence(shard, tmp_path):
+    with pytest.raises(DeepcamsError, match=r"spatial network learned_kernel diverged at step .* learning rate"):
+        taught("spatial", [shard], tmp_path / "k", network=KERNEL, learning_rate=1e37)
+    with pytest.raises(DeepcamsError, match="patch"):
+        taught("spatial", [shard], tmp_path / "k", network=KERNEL, patch=40)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("network", [KERNEL, LIGHT["spatial"], LIGHT["temporal"]], ids=lambda entry: entry["network"])
+def test_bfloat16_learns_on_the_cpu_what_float32_does(shard, tmp_path, network):
+    losses, stage = [], "temporal" if network is LIGHT["temporal"] else "spatial"
+    for precision in ("float32", "bfloat16"):
+        settings = {**network, "training": TRAINING | {"precision": precision, "steps": 6}}
+        train(stage, settings, [shard / "index.json"], tmp_path / "m", code="c0de", curves=tmp_path / "curves.csv")
+        losses.append(pd.read_csv(tmp_path / "curves.csv")["loss"])
+        assert all(value.dtype == np.float32 for value in read(tmp_path / "m").weights.values())
+    assert (losses[0] != losses[1]).any()
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("network", "training"),
+    [
+        (KERNEL, {"steps": 150, "batch_size": 8, "patch": 12, "learning_rate": 0.003}),
+        (LIGHT["spatial"], {"steps": 150, "batch_size": 8, "learning_rate": 0.01}),
+    ],
+    ids=["learned_kernel", "pixel_shuffle"],
+)
+def test_training_in_space_beats_bicubic_on_held_out_and_on_other_fields(tmp_path, network, training):
+    values, index = textured(25, refine(REGION), contrast=0.7), tmp_path / "2018-01" / "index.json"
+    degradation = {"operator": "block_mean", "sigma": 1.0}
+    write_frames(iter(values), hours(25), refine(REGION), index, degradation, {"source": "textured", "own": 25})
+    best = taught("spatial", [index.parent], tmp_path / "m", network=network, **training)
+    assert best["rmse"] < 0.95 * best["baseline_rmse"]
+    assert best["mae"] < 0.95 * best["baseline_mae"]
+    assert best["score"] == pytest.approx(
+        (best["rmse"] / best["baseline_rmse"] + best["mae"] / best["baseline_mae"]) / 2
+    )
+    truth = textured(2, refine(REGION), seed=9, contrast=0.7)
     coarse = block_mean(truth, REGION)
-    inner = (slice(None), slice(12, -12), slice(12, -12))
+    inner = (slice(None), slice(18, -18), slice(18, -18))
     errors = [
         np.abs(network.refine(coarse, REGION) - truth)[inner].mean()
-        for network in (LearnedKernel(), LearnedKernel(weights))
+        for network in (catalogue.build("spatial", "bicubic"), load(tmp_path / "m", "spatial"))
     ]
-    assert errors[1] < 0.97 * errors[0]
+    assert errors[1] < 0.95 * errors[0]
 
 
-def test_the_same_seed_gives_the_same_kernel_and_another_seed_another(shard):
-    settings = SETTINGS | {"steps": 20}
-    first, again, other = (fit([read_shard(shard)], settings | {"seed": seed})[0]["kernel"] for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert np.abs(first - other).max() > 0
-    assert np.abs(first - bicubic_kernels()).max() > 1e-3
+def sunny(count, seed):
+    """A pattern that grows and fades with the sun above every node, from the first of January on."""
+    fine, times = refine(REGION), hours(count)
+    pattern = textured(1, fine, seed)[0]
+    light = [sun(time, fine.latitude, fine.longitude)[0] for time in times]
+    return np.stack([20 * pattern**0.3 * np.exp(1.5 * cosine) for cosine in light]).astype(np.float32), times
 
 
-def test_training_that_diverges_or_lacks_room_ends_in_one_sentence(shard):
-    with pytest.raises(DeepcamsError, match="learning_rate"):
-        fit([read_shard(shard)], SETTINGS | {"learning_rate": 1e37})
-    with pytest.raises(DeepcamsError, match="patch"):
-        fit([read_shard(shard)], SETTINGS | {"patch": 40})
+def test_training_in_time_learns_from_the_sun_what_linear_interpolation_cannot_know(tmp_path):
+    values, times = sunny(72, seed=3)
+    index = tmp_path / "2018-01" / "index.json"
+    degradation = {"operator": "block_mean", "sigma": 1.0}
+    write_frames(iter(values), times, refine(REGION), index, degradation, {"source": "sunny", "own": len(values)})
+    out = tmp_path / "t.safetensors"
+    best = taught("temporal", [index.parent], out, steps=150, batch_size=8, learning_rate=0.01)
+    assert best["rmse"] < 0.6 * best["baseline_rmse"]
+    assert best["mae"] < 0.6 * best["baseline_mae"]
+    assert best["score"] == pytest.approx(
+        (best["rmse"] / best["baseline_rmse"] + best["mae"] / best["baseline_mae"]) / 2
+    )
+    values, times = sunny(24, seed=8)
+    coarse, network = block_mean(values, REGION), load(out, "temporal")
+    errors = {"linear": 0.0, "network": 0.0}
+    for k in range(0, 21, 3):
+        found = network.between(coarse[k], coarse[k + 3], (1 / 3, 2 / 3), REGION, times[k])
+        linear = [((3 - j) * coarse[k] + j * coarse[k + 3]) / 3 for j in (1, 2)]
+        for name, fields in (("network", found), ("linear", linear)):
+            errors[name] += np.abs(np.stack(fields) - coarse[k + 1 : k + 3]).mean()
+    assert errors["network"] < 0.6 * errors["linear"]
 
 
-def test_model_files_say_what_they_hold(shard, tmp_path):
-    train("temporal", {"network": "linear"}, [], tmp_path / "linear.safetensors", code="c0de")
-    assert read(tmp_path / "linear.safetensors", "temporal").network == "linear"
-    settings = {"network": "learned_kernel", "training": SETTINGS | {"steps": 10}}
-    train("spatial", settings, [shard / "index.json"], tmp_path / "kernel.safetensors", code="c0de")
-    found = read(tmp_path / "kernel.safetensors", "spatial")
-    assert found.weights["kernel"].shape == (9, 7, 7)
-    assert found.settings["training"]["steps"] == 10
-    assert len(found.provenance["history"]) == 10
-    assert found.provenance["code"] == "c0de"
-    index = json.loads((shard / "index.json").read_text())
-    assert found.provenance["shards"] == {shard.name: index["sha256"]["fine"]}
-    assert found.provenance["cell_methods"] == "time: mean (interval: 1 hour)"
-    assert found.provenance["collection"] == "aqc_tavg_1hr_g1440x721_v1"
-    with pytest.raises(DeepcamsError, match="training months"):
-        train("spatial", settings, [], tmp_path / "none.safetensors", code="c0de")
+def test_training_code_is_reached_only_by_the_networks_that_need_it():
+    """train.py loads a trainer by name; that name belongs to the digest of the networks that learn."""
+    for stage in catalogue.stages():
+        script = ROOT / f"workflow/scripts/train_{stage}.py"
+        assert "deepcams.training.train" in imported_modules(script)
+        for name in catalogue.names(stage):
+            trainer = catalogue.trainer_of(stage, name)
+            assert catalogue.learns(stage, name) == (trainer is not None)
+            if trainer:
+                assert trainer not in imported_modules(script)
+                assert callable(import_module(trainer).task)
+
+
+def test_the_width_of_the_gaussian_goes_with_the_shard(tmp_path):
+    source = month_file(tmp_path / "raw.nc", textured(25, refine(REGION)), refine(REGION))
+    write_shard(source, tmp_path / "index.json", {"operator": "gaussian", "sigma": 3.0})
+    assert read_shard(tmp_path).parameters == {"sigma": 3.0}
+    with pytest.raises(DeepcamsError, match=r"19 × 25 nodes that can be used"):
+        taught("spatial", [tmp_path], tmp_path / "k", network=KERNEL, patch=16)
 
 
 def test_an_edit_of_the_code_leaves_the_model_file_of_an_interpolation_as_it_is(tmp_path):
@@ -159,18 +369,6 @@ def test_an_edit_of_the_code_leaves_the_model_file_of_an_interpolation_as_it_is(
     for path, code in zip(paths, ("c0de", "0ther"), strict=True):
         train("spatial", {"network": "bicubic"}, [], path, code=code)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def test_training_code_is_reached_only_by_the_networks_that_need_it():
-    """train.py loads a trainer by name; that name belongs to the digest of the networks that learn."""
-    script = ROOT / "workflow/scripts/train_spatial.py"
-    assert "deepcams.training.kernel" not in imported_modules(script)
-    for stage in catalogue.stages():
-        for name in catalogue.names(stage):
-            trainer = catalogue.trainer_of(stage, name)
-            assert catalogue.learns(stage, name) == (trainer is not None)
-            if trainer:
-                assert callable(import_module(trainer).fit)
 
 
 def test_scores_of_a_month_mark_the_configured_method_and_become_tables(shard, tmp_path):
@@ -184,12 +382,17 @@ def test_scores_of_a_month_mark_the_configured_method_and_become_tables(shard, t
     names = [configured_method(tmp_path / f"{stage}.csv") for stage in ("temporal", "spatial", "joint")]
     assert names == ["linear", "bicubic+closure", "linear+bicubic"]
     table = pd.read_csv(tmp_path / "temporal.csv")
-    linear, fine = table.set_index("method").loc["linear"], read_shard(shard).fine
+    found = read_shard(shard)
+    linear, fine = table[table["step"] == 0.25].set_index("method").loc["linear"], found.fine
     # Windows of three hours from 0; the one with the missing hour 7 still offers hour 8.
     pairs = [(k, j) for k in range(0, 24, 3) for j in (1, 2) if k + j != 7]
     errors = [((3 - j) * fine[k] + j * fine[k + 3]) / 3 - fine[k + j] for k, j in pairs]
     assert linear["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors, dtype=float))), rel=1e-5)
     assert linear["mae"] == pytest.approx(np.mean(np.abs(errors), dtype=float), rel=1e-5)
+    inside = found.coarse[:, 1:-1, 1:-1]  # where it is used; degradation spoils the outermost nodes of a box
+    errors = [((3 - j) * inside[k] + j * inside[k + 3]) / 3 - inside[k + j] for k, j in pairs]
+    coarse = table[table["step"] == 0.75].set_index("method").loc["linear"]
+    assert coarse["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors, dtype=float))), rel=1e-5)
     write_tables([tmp_path / "temporal.csv"], tmp_path / "table.csv", tmp_path / "table.md")
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert "Configured: linear" in lines[0]
@@ -224,14 +427,6 @@ def test_only_the_region_and_the_months_own_hours_are_scored_in_space(tmp_path):
     columns = slice(24, 24 + fine.shape[1])
     error = (coarse - values)[:24, rows, columns].astype(float)
     assert nearest["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
-
-
-def test_the_width_of_the_gaussian_goes_with_the_shard(tmp_path):
-    source = month_file(tmp_path / "raw.nc", textured(2, refine(REGION)), refine(REGION))
-    write_shard(source, tmp_path / "index.json", {"operator": "gaussian", "sigma": 3.0})
-    assert read_shard(tmp_path).parameters == {"sigma": 3.0}
-    with pytest.raises(DeepcamsError, match=r"19 × 25 coarse nodes that can be used"):
-        fit([read_shard(tmp_path)], SETTINGS | {"patch": 16})
 
 
 def test_the_index_of_a_shard_is_small_and_names_its_arrays_by_checksum(shard):

@@ -3,10 +3,11 @@
 import sys
 
 from deepcams.calendar import Month, months_between
+from deepcams.config import networks as chosen
 from deepcams.config.check import load_schema, require_valid, restore_types
 from deepcams.digest import code_digest
 from deepcams.errors import DeepcamsError
-from deepcams.models.catalogue import learns, module_of, trainer_of, wants_gpu
+from deepcams.models.catalogue import learns, modules_of, trainer_of, wants_gpu
 from deepcams.sources.access import access_problem
 from deepcams.sources.fingerprint import fingerprint
 
@@ -30,7 +31,7 @@ wildcard_constraints:
 RESULTS = config["results"]
 REGION = config["region"]
 SYNTHETIC = config["cams"]["source"] == "nature_run"
-HALO = 8  # coarse nodes kept around a region: 4 for closure and as many for a network
+HALO = 16  # coarse nodes kept around a region: 4 for closure, 6 for a network in space, 6 for one in time
 
 RAW_CAMS = f"{RESULTS}/raw/cams/{{year}}-{{month}}.nc"
 RAW_GEOSCF = f"{RESULTS}/raw/geoscf/{{year}}-{{month}}.nc"
@@ -84,13 +85,23 @@ def sidecar(path):
     return f"{path}.sha256"
 
 
+def network_name(stage):
+    """The network that is configured for a stage, whether by its name or with `networks`."""
+    return chosen.network_name(config, stage)
+
+
+def closure():
+    """Parameter: how fine fields are made to give back their coarse input; "none" if they are not."""
+    return chosen.closure(config)
+
+
 def script_digest(name, *stages, trains=False):
     """Digest of a script's code.
 
     With `stages`, the configured networks' modules belong to it, and if it `trains` them what they are trained by.
     """
-    networks = [(stage, config[stage]["network"]) for stage in stages]
-    modules = [module_of(*network) for network in networks]
+    networks = [(stage, network_name(stage)) for stage in stages]
+    modules = [module for network in networks for module in modules_of(*network)]
     if trains:
         modules += [trainer_of(*network) for network in networks if learns(*network)]
     return code_digest(f"{workflow.basedir}/workflow/scripts/{name}", tuple(modules))
@@ -98,7 +109,7 @@ def script_digest(name, *stages, trains=False):
 
 def gpus(stage):
     """GPUs that a job running the configured network asks for."""
-    return int(wants_gpu(stage, config[stage]["network"]))
+    return int(wants_gpu(stage, network_name(stage)))
 
 
 def require_access(dag):
@@ -114,8 +125,20 @@ def require_access(dag):
 
 
 def tell_what_to_look_at(dag):
-    """After a run: name the reports and products that it made."""
+    """After a run: name the reports and products that it made, and how the networks did against the baselines."""
     names = {f"{config['pollutant']}_hourly.nc", "index.html"}
     for path in sorted({Path(path) for job in dag.jobs for path in job.output}):
         if path.name in names:
             print(f"made {path}", file=sys.stderr)
+    made = {
+        path
+        for job in dag.jobs
+        if job.rule.name == "summarise_evaluation" and dag.needrun(job)
+        for path in job.output
+    }
+    skill = [path for path in EVALUATION_SKILL if path in made]
+    if skill:
+        from deepcams.validation.skill import lines_to_tell, read_skill
+
+        for line in lines_to_tell([row for path in skill for row in read_skill(path)]):
+            print(line, file=sys.stderr)

@@ -62,7 +62,7 @@ rule downscale_spatial:
     params:
         code=script_digest("downscale_spatial.py", "spatial"),
         region=REGION,
-        closure=config["spatial"]["closure"],
+        closure=closure(),
         encoding=config["encoding"],
     script:
         "../scripts/downscale_spatial.py"

@@ -66,7 +66,7 @@ def training_shards(stage):
     """Input function: the shards of an experiment's training months, if the configured network learns."""
 
     def shards(wildcards):
-        if not learns(stage, config[stage]["network"]):
+        if not learns(stage, network_name(stage)):
             return {}
         months = TRAINING_MONTHS[wildcards.experiment]
         return {
@@ -79,12 +79,8 @@ def training_shards(stage):
 
 
 def network_settings(stage):
-    """Parameter: the network's name and, if it learns, how it is trained."""
-    section = config[stage]
-    learning = (
-        {"training": section["training"]} if learns(stage, section["network"]) else {}
-    )
-    return {"network": section["network"], **learning}
+    """Parameter: the network's name, its recipe and sizes if it has any and, if it learns, how it is trained."""
+    return chosen.network_settings(config, stage)
 
 
 def previous_month_files(wildcards):

@@ -16,6 +16,25 @@ FIGURES = {
 }
 
 YEAR_REPORT = f"{RESULTS}/report/{{year}}.html"
+DIFFERENCES = f"{RESULTS}/report/figures/{{year}}/differences.png"
+
+
+def training_curves():
+    """The curves that training left, of the networks that learn."""
+    return [
+        f"{RESULTS}/models/{experiment}/{stage}/curves.csv"
+        for experiment in ("simulation", "real")
+        for stage in ("temporal", "spatial")
+        if learns(stage, network_name(stage))
+    ]
+
+
+def training_pictures():
+    """Where the report draws each of `training_curves`."""
+    return [
+        f"{RESULTS}/report/figures/{{year}}/training_{path.parts[-3]}_{path.parts[-2]}.png"
+        for path in map(Path, training_curves())
+    ]
 
 
 rule plot_year:
@@ -61,14 +80,23 @@ rule plot_year:
 rule write_year_report:
     """Write a year's report: one HTML file that needs nothing else.
 
-    Out: what was made and how, maps, scores (µg/m³), checks, provenance.
+    Out: what was made and how, maps, scores (µg/m³), the networks' differences from the baselines (%), training,
+    checks, provenance; figures of the differences and of the training.
     """
     input:
         summary=f"{VALIDATION}/summary.json",
         figures=list(FIGURES.values()),
-        evaluation=[path for path in EVALUATION_TABLES if path.endswith(".csv")],
+        evaluation=[EVALUATION_FILES[f"{stage}_csv"] for stage in EVALUATION_STAGES],
+        skill=EVALUATION_SKILL,
+        curves=training_curves(),
     output:
         page=YEAR_REPORT,
+        differences=report(
+            DIFFERENCES,
+            category="Year {year}",
+            labels={"figure": "differences"},
+        ),
+        curves=training_pictures(),
     log:
         f"{RESULTS}/logs/write_year_report/{{year}}.log",
     benchmark:
@@ -81,12 +109,13 @@ rule write_year_report:
         runtime=10,
     params:
         code=script_digest("write_year_report.py"),
+        dpi=config["report"]["dpi"],
         details={
             "region": REGION or "global",
             "networks": {
                 stage: network_settings(stage) for stage in ("temporal", "spatial")
             },
-            "closure": config["spatial"]["closure"],
+            "closure": closure(),
             "degradation of training input": config["degradation"],
             "encoding": config["encoding"],
             "station values used": config["validation"],

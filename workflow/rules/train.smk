@@ -1,23 +1,39 @@
 """Train the networks. An interpolation has nothing to learn: its model file is made without any data."""
 
 
+def training_outputs(stage):
+    """What a training leaves beside the model: the last weights and the curves; nothing for an interpolation."""
+    if not learns(stage, network_name(stage)):
+        return {}
+    folder = f"{RESULTS}/models/{{experiment}}/{stage}"
+    return {"last": f"{folder}/last.safetensors", "curves": f"{folder}/curves.csv"}
+
+
+def training_threads(stage):
+    """CPU threads of a training; fixed, because its last digits depend on them."""
+    settings = network_settings(stage)
+    return settings["training"]["threads"] if "training" in settings else 1
+
+
 rule train_temporal:
     """Train the network that interpolates ×3 in time.
 
-    Out: weights and what is needed to use them (stage, network, settings, history, provenance) in one file.
+    Out: weights and what is needed to use them (stage, network, settings, provenance) in one file: the best by held-out
+    hours and the last; losses and held-out errors (ug m-3) as CSV. A killed training goes on from where it was.
     """
     input:
         unpack(training_shards("temporal")),
     output:
         model=MODEL.replace("{stage}", "temporal"),
         checksum=sidecar(MODEL.replace("{stage}", "temporal")),
+        **training_outputs("temporal"),
     log:
         f"{RESULTS}/logs/train_temporal/{{experiment}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_temporal/{{experiment}}.jsonl"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: training_threads("temporal")
     resources:
         mem_mb=8000,
         runtime=1440,
@@ -32,20 +48,22 @@ rule train_temporal:
 rule train_spatial:
     """Train the network that refines ×3 in space.
 
-    Out: weights and what is needed to use them (stage, network, settings, history, provenance) in one file.
+    Out: weights and what is needed to use them (stage, network, settings, provenance) in one file: the best by held-out
+    hours and the last; losses and held-out errors (ug m-3) as CSV. A killed training goes on from where it was.
     """
     input:
         unpack(training_shards("spatial")),
     output:
         model=MODEL.replace("{stage}", "spatial"),
         checksum=sidecar(MODEL.replace("{stage}", "spatial")),
+        **training_outputs("spatial"),
     log:
         f"{RESULTS}/logs/train_spatial/{{experiment}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_spatial/{{experiment}}.jsonl"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: training_threads("spatial")
     resources:
         mem_mb=8000,
         runtime=1440,

@@ -12,6 +12,7 @@ with job_log(snakemake.log[0]):
         snakemake.input.index,
         {"temporal": snakemake.input.temporal, "spatial": snakemake.input.spatial},
         snakemake.output.scores,
+        days=snakemake.output.days,
         region=Region(**snakemake.params.region) if snakemake.params.region else None,
         closure=snakemake.params.closure,
     )

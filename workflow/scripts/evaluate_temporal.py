@@ -12,5 +12,6 @@ with job_log(snakemake.log[0]):
         snakemake.input.index,
         {"temporal": snakemake.input.temporal},
         snakemake.output.scores,
+        days=snakemake.output.days,
         region=Region(**snakemake.params.region) if snakemake.params.region else None,
     )

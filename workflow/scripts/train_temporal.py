@@ -1,5 +1,7 @@
 """Train the temporal network and write its model file (rule train_temporal)."""
 
+from pathlib import Path
+
 from deepcams.files.checksum import write_sidecar
 from deepcams.logs import job_log
 from deepcams.training.train import train
@@ -11,5 +13,9 @@ with job_log(snakemake.log[0]):
         snakemake.input.get("index", []),
         snakemake.output.model,
         code=snakemake.params.code,
+        last=snakemake.output.get("last"),
+        curves=snakemake.output.get("curves"),
+        # No output of the rule, which Snakemake would remove after a kill.
+        state=Path(snakemake.output.model).with_name("training.pt"),
     )
     write_sidecar(snakemake.output.model)

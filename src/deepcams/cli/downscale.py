@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     check_analyses(times, options.input)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     hours = hours_between(times[0], times[-1])
-    fields = hourly_fields(field.values, times, hours, time_network, grid.is_periodic)
+    fields = hourly_fields(field.values, times, hours, time_network, grid)
     settings = {
         "networks": {stage: _identity(getattr(options, stage)) for stage in ("temporal", "spatial")},
         "closure": options.closure,

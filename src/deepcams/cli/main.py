@@ -12,6 +12,8 @@ COMMANDS = {
     "downscale": "CAMS file in, hourly 0.25° file out",
     "degrade": "make a coarse file out of a GEOS-CF file",
     "score": "score interpolations and networks on a GEOS-CF file",
+    "train": "train a network on GEOS-CF files or on shards of the workflow",
+    "import-checkpoint": "make a model file out of a published checkpoint",
 }
 
 DESCRIPTION = """\
@@ -24,6 +26,8 @@ examples:
   deepcams downscale cams.nc hourly.nc --spatial lanczos3 --closure none
   deepcams degrade geoscf.nc coarse.nc --operator gaussian --sigma 1.2
   deepcams score joint geoscf.nc --region 90 -85 -90 -1
+  deepcams train spatial model.safetensors geoscf.nc --steps 2000
+  deepcams import-checkpoint published.pt model.safetensors
   deepcams COMMAND --help"""
 
 
@@ -37,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
-        module = import_module(f"deepcams.cli.{name}") if name == chosen else None
+        module = import_module(f"deepcams.cli.{name.replace('-', '_')}") if name == chosen else None
         command = commands.add_parser(
             name,
             help=summary,

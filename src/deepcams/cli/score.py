@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
             operator=operator,
             parameters=parameters,
             region=box,
+            times=file.times,
         )
     if options.json:
         print(json.dumps(result, indent=1))

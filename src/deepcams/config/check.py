@@ -15,7 +15,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 
 from deepcams.config.conditions import CONDITIONS
-from deepcams.config.words import allowed, is_number, is_whole, quoted, reads_as_number, short, shown, value_at
+from deepcams.config.words import allowed, is_number, is_whole, kinds, quoted, reads_as_number, short, shown, value_at
 from deepcams.errors import DeepcamsError
 
 SCHEMA_FILE = Path("config") / "config.schema.yaml"
@@ -144,11 +144,9 @@ def _hint(value: object, schema: dict) -> str:
         match = _nearest(value, [choice for choice in choices if isinstance(choice, str)])
         if match:
             return f" Did you mean {quoted(match)}?"
-    if isinstance(value, str) and schema.get("type") in ("integer", "number") and reads_as_number(value):
+    if isinstance(value, str) and {"integer", "number"} & set(kinds(schema)) and reads_as_number(value):
         return f" Write {float(value):g}, without quotes."
-    if value is None and "none" in choices:
-        return ' Write the word "none".'
-    if isinstance(value, float) and value.is_integer() and schema.get("type") == "integer":
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds(schema):
         return f" Write {int(value)}."
     if "multipleOf" in schema and is_number(value) and schema["minimum"] <= value <= schema["maximum"]:
         step = schema["multipleOf"]
@@ -191,16 +189,15 @@ def _restored(value: object, subschema: dict, schema: dict) -> object:
         return {key: _restored(item, known.get(key, {}), schema) for key, item in value.items()}
     if isinstance(value, list):
         return [_restored(item, subschema.get("items", {}), schema) for item in value]
-    kinds = subschema.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
+    wanted = kinds(subschema)
     if not isinstance(value, str):
         return value
-    if "null" in kinds and value in ("null", "~", ""):
+    if "null" in wanted and value in ("null", "~", ""):
         return None
-    if "boolean" in kinds and value.lower() in ("true", "false"):
+    if "boolean" in wanted and value.lower() in ("true", "false"):
         return value.lower() == "true"
     for kind, read in (("integer", int), ("number", float)):
-        if kind in kinds:
+        if kind in wanted:
             try:
                 return read(value)
             except ValueError:

@@ -6,13 +6,24 @@ A condition gets the values at the paths beside it in `CONDITIONS`, each of whic
 import posixpath
 from collections.abc import Callable
 
+from deepcams.config.networks import (
+    FEATURES,
+    LEARNING,
+    LEVELS,
+    levels_of,
+    network_of,
+    patch_multiple,
+    patch_room,
+    patch_unit,
+    shape,
+    usual_patch,
+)
 from deepcams.config.words import short
-from deepcams.grid.nodes import COARSE_STEP, Region, region_problems
+from deepcams.grid.nodes import Region, region_problems
 
 FIRST_EAC4 = "2003-01"
 FIRST_GEOSCF, LAST_GEOSCF = "2018-01", "2025-12"  # version 1 ends on 2026-01-02
 FEWEST_NODES = 4  # a cubic stencil
-LEARNING = {"learned_kernel"}  # as the catalogue of networks says, which stands above this module
 PRODUCTION_ROOT = "results"
 SYNTHETIC_ROOTS = ("results/demo", "results/tiny")
 
@@ -23,7 +34,7 @@ def region_on_nodes(region: dict | None) -> list[str]:
         return []
     found = region_problems(Region(**region))
     if not found:
-        rows, columns = _shape(region)
+        rows, columns = shape(region)
         if rows < FEWEST_NODES or columns < FEWEST_NODES:
             found = [f"it has {rows} × {columns} coarse nodes; at least {FEWEST_NODES} × {FEWEST_NODES} are needed"]
     return [f"region: {text}." for text in found]
@@ -146,16 +157,72 @@ def limits_in_order(minimum: float, maximum: float) -> list[str]:
     return [f"validation.minimum: {minimum} given; allowed: less than validation.maximum, {maximum}."]
 
 
-def patch_fits(patch: int, region: dict | None, network: str) -> list[str]:
-    """A training patch fits into the region."""
-    if network not in LEARNING or region is None or region_problems(Region(**region)):
+def has_size(key: str, stage: str, table: dict) -> Callable[[int | None, str, str | None], list[str]]:
+    """A condition: a size is given only for a network that has it, which is what `table` says."""
+
+    def condition(size: int | None, networks: str, network: str | None) -> list[str]:
+        name = network_of(stage, networks, network)
+        if size is None or name in table:
+            return []
+        having = [other for other in LEARNING[stage] if other in table]
+        verb = "has" if len(having) == 1 else "have"
+        return [
+            f"{stage}.{key}: {size} given; allowed for the network {name}: null. "
+            f"Only {' and '.join(having)} {verb} {key}."
+        ]
+
+    return condition
+
+
+def features_in_fours(features: int | None, networks: str, network: str | None) -> list[str]:
+    """XVFI unfolds its features into 4 × 4 cells, four maps at a time."""
+    if features is None or network_of("temporal", networks, network) != "xvfi" or features % 4 == 0:
         return []
-    largest = min(_shape(region))
-    if patch <= largest:
-        return []
-    return [
-        f"spatial.training.patch: {patch} given; allowed: at most {largest} coarse nodes, the region's shorter edge."
-    ]
+    nearest = 4 * max(1, round(features / 4))
+    return [f"temporal.features: {features} given; allowed for xvfi: a multiple of 4. The nearest is {nearest}."]
+
+
+def patch_fits(stage: str) -> Callable[..., list[str]]:
+    """A condition: training patches fit into the region, and into a pyramid where the network has one."""
+
+    def condition(
+        patch: int | None,
+        region: dict | None,
+        networks: str,
+        recipe: str,
+        network: str | None,
+        levels: int | None = None,
+    ) -> list[str]:
+        name = network_of(stage, networks, network)
+        if name not in LEARNING[stage] or region_on_nodes(region):
+            return []
+        multiple, room = patch_multiple(name, recipe, levels), patch_room(name, recipe, region)
+        whole = patch if patch is not None else usual_patch(name, recipe, levels, region)
+        unit, largest = patch_unit(name, recipe), room // multiple * multiple
+        height = levels_of(name, recipe, levels)
+        pyramid = f"{name} with {height} {'level' if height == 1 else 'levels'}"
+        path = f"{stage}.training.patch"
+        if largest == 0:
+            there = "the region with its halo has" if region is not None else "there are, from pole to pole,"
+            ways = ["enlarge the region"] * (region is not None) + ["lower temporal.levels"] * (height > 1)
+            return [
+                f"{path}: {pyramid} learns from patches of {multiple} {unit} or more, but {there} {room}; "
+                f"{', '.join([*ways, 'or choose another network'])} (networks: light)."
+            ]
+        if whole <= largest and whole % multiple == 0:
+            return []
+        if multiple == 1:
+            edge = (
+                "what the region with its halo has room for" if region is not None else "all that fit between the poles"
+            )
+            return [f"{path}: {patch} given; allowed: at most {largest} {unit}, {edge}."]
+        nearest = min(max(round(whole / multiple), 1) * multiple, largest)
+        return [
+            f"{path}: {patch} given; allowed for {pyramid}: a multiple of {multiple} {unit}, at most {largest}. "
+            f"The nearest is {nearest}."
+        ]
+
+    return condition
 
 
 CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
@@ -182,7 +249,17 @@ CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
         for name in ("simulation.train", "simulation.test", "real.train")
     ),
     (("experiments.simulation.train", "experiments.simulation.test"), scored_apart),
-    (("spatial.training.patch", "region", "spatial.network"), patch_fits),
+    *(
+        ((f"{stage}.features", "networks", f"{stage}.network"), has_size("features", stage, FEATURES))
+        for stage in LEARNING
+    ),
+    (("temporal.features", "networks", "temporal.network"), features_in_fours),
+    (("temporal.levels", "networks", "temporal.network"), has_size("levels", "temporal", LEVELS)),
+    (
+        ("temporal.training.patch", "region", "networks", "recipe", "temporal.network", "temporal.levels"),
+        patch_fits("temporal"),
+    ),
+    (("spatial.training.patch", "region", "networks", "recipe", "spatial.network"), patch_fits("spatial")),
     (("validation.minimum", "validation.maximum"), limits_in_order),
 ]
 
@@ -197,13 +274,6 @@ def _overlap(one: dict, other: dict) -> bool:
 
 def _span(period: dict) -> str:
     return f"{period['first']} to {period['last']}" if period["first"] != period["last"] else period["first"]
-
-
-def _shape(region: dict) -> tuple[int, int]:
-    """Coarse nodes of a box in latitude and in longitude."""
-    rows = round((region["north"] - region["south"]) / COARSE_STEP) + 1
-    columns = round((region["east"] - region["west"]) / COARSE_STEP) + 1
-    return rows, columns
 
 
 def _is_production_root(root: str) -> bool:

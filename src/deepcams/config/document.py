@@ -1,4 +1,4 @@
-"""The tables of config/README.md, made of the schema and of config.yaml: `python -m deepcams.config.document`."""
+"""The tables of config/README.md, made of schema, config.yaml and trainings: `python -m deepcams.config.document`."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 from deepcams.config.check import load_schema, require_valid, resolve
-from deepcams.config.words import allowed
+from deepcams.config.networks import CLOSURES, TRAINING, TRAINING_KEYS, patch_unit
+from deepcams.config.words import allowed, kinds
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import write_text
 
@@ -15,6 +16,7 @@ from deepcams.files.atomic import write_text
 EXAMPLE = """\
 cams: {sorce: ads, last: "2002-12"}
 degradation: {operator: blockmean}
+recipe: publised
 encoding: {mantissa_bits: 40}
 region: {north: 50, west: 65.25, south: 5.25, east: 125.25}
 spatial: {training: {learning_rate: 1e-3}}
@@ -24,15 +26,30 @@ _BEGIN, _END = "<!-- {}: made by python -m deepcams.config.document -->", "<!-- 
 
 def key_tables(schema: dict, defaults: dict) -> str:
     """One Markdown table per group of keys: key, what is allowed, value in config.yaml, meaning."""
-    single = {key: part for key, part in schema["properties"].items() if "object" not in _kinds(part)}
+    single = {key: part for key, part in schema["properties"].items() if "object" not in kinds(part)}
     parts = ["### Top level\n", *_table(list(_leaves(single, defaults, (), schema)))]
     for key, part in schema["properties"].items():
         if key not in single:
             rows = list(_leaves(part["properties"], defaults[key], (key,), schema))
-            if "null" in _kinds(part):
+            if "null" in kinds(part):
                 rows.insert(0, (key, "null or the four keys below", _default(defaults[key]), part["description"]))
             parts += [f"\n### {key}\n", f"{part['description']}\n", *_table(rows)]
     return "\n".join(parts)
+
+
+def training_table() -> str:
+    """The Markdown table of how networks are trained where the configuration leaves it open."""
+    lines = ["| network | recipe | " + " | ".join(f"`{key}`" for key in TRAINING_KEYS) + " |", "|---" * 6 + "|"]
+    for network, recipes in TRAINING.items():
+        alike: dict[tuple, list[str]] = {}
+        for recipe, training in recipes.items():
+            cells = [f"{value:,}" if isinstance(value, int) else str(value) for value in training.values()]
+            cells[TRAINING_KEYS.index("patch")] += f" {patch_unit(network, recipe)}"
+            alike.setdefault(tuple(cells), []).append(recipe)
+        for cells, names in alike.items():
+            every = len(alike) == 1 and len(names) in (1, len(CLOSURES))  # a network with one recipe has it in all
+            lines.append(f"| {network} | " + " | ".join(["all" if every else ", ".join(names), *cells]) + " |")
+    return "\n".join(lines)
 
 
 def example(schema: dict, defaults: dict) -> str:
@@ -47,7 +64,8 @@ def example(schema: dict, defaults: dict) -> str:
 
 def documented(text: str, schema: dict, defaults: dict) -> str:
     """The README with its made parts renewed. Raises DeepcamsError if it has lost the marks around them."""
-    for name, part in (("keys", key_tables(schema, defaults)), ("mistakes", example(schema, defaults))):
+    parts = {"training": training_table(), "keys": key_tables(schema, defaults), "mistakes": example(schema, defaults)}
+    for name, part in parts.items():
         begin, end = _BEGIN.format(name), _END.format(name)
         if text.count(begin) != 1 or text.count(end) != 1:
             raise DeepcamsError(f"config/README.md must have the lines {begin} and {end} once each; put them back.")
@@ -87,11 +105,6 @@ def _default(value: object) -> str:
     if value is None:
         return "`null`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _kinds(part: dict) -> list[str]:
-    kinds = part.get("type", [])
-    return [kinds] if isinstance(kinds, str) else kinds
 
 
 def _merged(base: dict, change: dict) -> dict:

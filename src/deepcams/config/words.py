@@ -50,11 +50,9 @@ def allowed(schema: dict) -> str:
     if "x-allowed" in schema:
         return schema["x-allowed"]
     if "enum" in schema:
-        return _choice([str(choice) for choice in schema["enum"]])
-    kinds = schema.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
+        return _choice(["null" if choice is None else str(choice) for choice in schema["enum"]])
     words = []
-    for kind in kinds:
+    for kind in kinds(schema):
         if kind in ("integer", "number"):
             words.append(_range("a whole number" if kind == "integer" else "a number", schema))
         elif kind == "boolean":
@@ -64,6 +62,12 @@ def allowed(schema: dict) -> str:
         else:
             words.append({"null": "null", "string": "text", "array": "a list"}[kind])
     return _choice(words)
+
+
+def kinds(schema: dict) -> list[str]:
+    """The kinds of value that a part of the schema names; none if it leaves that open."""
+    named = schema.get("type", [])
+    return [named] if isinstance(named, str) else named
 
 
 def value_at(config: dict, path: tuple) -> object:
@@ -79,7 +83,7 @@ def _range(noun: str, schema: dict) -> str:
     if "multipleOf" in schema:
         noun = f"a multiple of {schema['multipleOf']}"
     if above is not None:
-        return f"{noun} above {above}, at most {high}"
+        return f"{noun} above {above} and up to {high}"
     return f"{noun} from {low} to {high}" if low is not None else noun
 
 

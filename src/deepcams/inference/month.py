@@ -35,9 +35,9 @@ def downscale_temporal(
         raise DeepcamsError(f"{analyses} does not hold the analysis of {first} UTC. Retrieve the month again.")
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "temporal")
-    network = build(found.stage, found.network, found.weights)
+    network = build(found.stage, found.network, found.weights, found.settings)
     hours = month.hours()
-    fields = hourly_fields(field.values, times, hours, network, grid.is_periodic)
+    fields = hourly_fields(field.values, times, hours, network, grid)
     attributes = {
         "units": "ug m-3",
         "long_name": "surface PM2.5 of CAMS EAC4, interpolated to hours",

@@ -3,10 +3,9 @@
 from typing import Protocol
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
+from deepcams.grid.fill import filled
 from deepcams.grid.nodes import Grid, locate, refine
-from deepcams.grid.pad import pad
 from deepcams.inference.closure import close
 
 
@@ -30,19 +29,7 @@ def refine_frames(coarse: np.ndarray, grid: Grid, region: Grid, network: Spatial
     missing = ~np.isfinite(coarse)
     values = np.where(missing, np.nan, np.maximum(coarse, 0)).astype(np.float32)
     if missing.any():
-        values = np.stack([_filled(frame, grid) for frame in values])
+        values = np.stack([filled(frame, grid) for frame in values])
     fine = close(network.refine(values, grid), np.where(missing, np.nan, values), grid, closure)
     rows, columns = locate(refine(region), refine(grid))
     return np.ascontiguousarray(fine[:, rows][:, :, columns], dtype=np.float32)
-
-
-def _filled(frame: np.ndarray, grid: Grid) -> np.ndarray:
-    """A frame with each missing value replaced by its nearest valid neighbour; zeros if there is none at all."""
-    missing = ~np.isfinite(frame)
-    if not missing.any() or missing.all():
-        return np.where(missing, np.float32(0), frame)
-    columns = frame.shape[1]
-    around = columns // 2 if grid.is_periodic else 0  # a neighbour may lie across the date line
-    wide = pad(frame, grid, (0, around))
-    nearest = distance_transform_edt(~np.isfinite(wide), return_distances=False, return_indices=True)
-    return wide[tuple(nearest)][:, around : around + columns]

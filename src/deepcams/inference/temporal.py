@@ -7,6 +7,7 @@ import numpy as np
 
 from deepcams.calendar import ANALYSIS_STEP, HOUR, is_analysis
 from deepcams.errors import DeepcamsError
+from deepcams.grid.nodes import Grid
 
 
 class TemporalNetwork(Protocol):
@@ -14,8 +15,11 @@ class TemporalNetwork(Protocol):
 
     halo: int  # coarse nodes it looks around a region
 
-    def between(self, first, last, fractions: tuple[float, ...], periodic: bool) -> np.ndarray:
-        """Fields between `first` and `last` (H, W) at `fractions` of the interval: (len(fractions), H, W)."""
+    def between(self, first, last, fractions: tuple[float, ...], grid: Grid, time: np.datetime64) -> np.ndarray:
+        """Fields between `first`, at `time`, and `last`, 3 hours later, both (H, W) on `grid`.
+
+        Returns those at `fractions` of the interval: (len(fractions), H, W) float32.
+        """
 
 
 def check_analyses(times: np.ndarray, where: str) -> None:
@@ -37,11 +41,11 @@ def check_analyses(times: np.ndarray, where: str) -> None:
 
 
 def hourly_fields(
-    frames: np.ndarray, times: np.ndarray, hours: np.ndarray, network: TemporalNetwork, periodic: bool
+    frames: np.ndarray, times: np.ndarray, hours: np.ndarray, network: TemporalNetwork, grid: Grid
 ) -> Iterator[np.ndarray]:
     """Yield the field of each of `hours`, in their order.
 
-    frames : (T, H, W) float32, consecutive analyses at `times` (T,).  hours : (N,) instants hh:00, ascending.
+    frames : (T, H, W) float32 on `grid`, consecutive analyses at `times` (T,).  hours : (N,) instants hh:00, ascending.
     An hour after the last analysis, as the two at the end of the record, is NaN: nothing is extrapolated.
     """
     inner: dict[int, np.ndarray] = {}
@@ -53,6 +57,6 @@ def hourly_fields(
             yield frames[index]
         else:
             if index not in inner:
-                pair = network.between(frames[index], frames[index + 1], (1 / 3, 2 / 3), periodic)
+                pair = network.between(frames[index], frames[index + 1], (1 / 3, 2 / 3), grid, times[index])
                 inner = {index: np.asarray(pair, dtype=np.float32)}
             yield inner[index][step - 1]

@@ -105,7 +105,7 @@ def load(path: str | Path, stage: str):
     """The network in a model file, ready to run. Raises DeepcamsError as `read` and `build` do."""
     found = read(path, stage)
     try:
-        return build(found.stage, found.network, found.weights)
+        return build(found.stage, found.network, found.weights, found.settings)
     except DeepcamsError as error:
         raise DeepcamsError(f"{path}: {error}") from error
 

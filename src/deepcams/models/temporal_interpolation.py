@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepcams.grid.nodes import Grid
+
 
 @dataclass(frozen=True)
 class TemporalInterpolation:
@@ -13,11 +15,18 @@ class TemporalInterpolation:
     weight: Callable[[float], float]
     halo: int = 0
 
-    def between(self, first: np.ndarray, last: np.ndarray, fractions: tuple[float, ...], periodic: bool) -> np.ndarray:
+    def between(
+        self,
+        first: np.ndarray,
+        last: np.ndarray,
+        fractions: tuple[float, ...],
+        grid: Grid | None = None,
+        time: np.datetime64 | None = None,
+    ) -> np.ndarray:
         """Interpolate.
 
         first, last : (H, W) float, the same unit.   fractions : times between them, 0 … 1.
-        periodic : whether longitude wraps (no matter here). Returns (len(fractions), H, W) of first's dtype. NaN in
+        grid, time : no matter here. Returns (len(fractions), H, W) of first's dtype. NaN in
         either frame gives NaN, whichever frame counts.
         """
         frames = np.empty((len(fractions), *first.shape), dtype=first.dtype)

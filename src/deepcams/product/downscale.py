@@ -44,7 +44,7 @@ def downscale_spatial(
     field = read_field(hourly)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "spatial")
-    network = build(found.stage, found.network, found.weights)
+    network = build(found.stage, found.network, found.weights, found.settings)
     if region is not None:
         require_halo(coarse_grid(region), grid, network, closure)
     hours = field.time.values.astype("datetime64[s]")

@@ -12,8 +12,19 @@ import pandas as pd
 
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import write_text
-from deepcams.report.tables import Evaluation, evaluation_table, key_values, number, read_evaluation, score_table
+from deepcams.report.tables import (
+    Evaluation,
+    difference_table,
+    evaluation_table,
+    key_values,
+    number,
+    read_differences,
+    read_evaluation,
+    score_table,
+)
 from deepcams.report.verdicts import Verdict, evaluation_verdict, station_verdict, truth_verdict
+from deepcams.validation.bootstrap import BLOCK, LEVEL
+from deepcams.validation.skill import Skill
 
 LARGEST = 10_000_000  # bytes; larger pages make browsers slow
 FIELD_NAMES = {"product": "Product", "cams": "CAMS"}
@@ -23,6 +34,8 @@ CAPTIONS = {
     "sequence": "Above, the analyses of CAMS; below, the product's hours between them.",
     "zoom": "The part of the domain with most structure, at an analysis time.",
     "scores": "Scores by method; the best of each in bold.",
+    "differences": "The configured networks against every baseline, over all pairs of the test months, with intervals "
+    f"of {100 * LEVEL:.0f} %. Left of zero the network's error is lower.",
     "scatter": "Hourly pairs of observation and model, on logarithmic axes, as densities. Dotted: a factor of two.",
     "series": "The station with most pairs.",
     "diurnal": "Mean over all stations by local solar time.",
@@ -49,25 +62,28 @@ def write_year_report(
     summary_path: str | Path,
     figures: dict[str, str | Path],
     evaluations: Sequence[Evaluation] = (),
+    curves: Sequence[tuple[str, str | Path]] = (),
     details: dict[str, str] | None = None,
     index: str | None = "index.html",
 ) -> None:
     """Write a year's report.
 
     summary_path : JSON of `validate_year`.  figures : name (see `CAPTIONS`) → PNG, as `plot_year` wrote them.
-    evaluations : scores of the networks on their test year.  details : what was run, by name: networks, degradation,
-    months, settings.  index : link to the page of all years, None for no link.
+    evaluations : scores of the networks on their test year.  curves : caption and PNG of each network's training.
+    details : what was run, by name: networks, degradation, months, settings.  index : link to the page of all years,
+    None for no link.
     Raises DeepcamsError if the page would be larger than 10 MB.
     """
     summary = json.loads(Path(summary_path).read_text(encoding="utf-8"))
-    tables = [(evaluation, read_evaluation(evaluation)) for evaluation in evaluations]
+    tables = [(item, read_evaluation(item), read_differences(item)) for item in evaluations]
     verdicts = [station_verdict(summary), truth_verdict(summary)]
-    verdicts += [evaluation_verdict(table, evaluation) for evaluation, table in tables]
-    pictures = {name: _picture(name, path) for name, path in figures.items()}
+    verdicts += [evaluation_verdict(item.title, rows) for item, _, rows in tables if item.judged]
+    pictures = {name: _picture(path, CAPTIONS.get(name, ""), name) for name, path in figures.items()}
     sections = [
         ("summary", "Summary", _tiles(summary) + _verdicts([v for v in verdicts if v is not None])),
         ("maps", "Maps", "".join(pictures.get(name, "") for name in ("mean", "sequence", "zoom"))),
-        ("networks", "Networks", "".join(_evaluation(*pair) for pair in tables)),
+        ("networks", "Networks", _networks(tables, pictures)),
+        ("training", "Training", "".join(_picture(path, caption, "curves") for caption, path in curves)),
         ("stations", "Stations", _stations(summary, pictures)),
         ("truth", "Against the truth", _truth(summary, pictures)),
         ("checks", "Checks", _checks(summary)),
@@ -194,11 +210,10 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
     return "".join(f'<p class="verdict {"good" if v.better else "bad"}">{escape(v.text)}</p>' for v in verdicts)
 
 
-def _picture(name: str, path: str | Path) -> str:
+def _picture(path: str | Path, caption: str, name: str) -> str:
     data = Path(path).read_bytes()
     if not data.startswith(b"\x89PNG"):
         raise DeepcamsError(f"{path} is not a PNG file; delete it and run the workflow again.")
-    caption = CAPTIONS.get(name, "")
     narrow = ' class="narrow"' if name == "diurnal" else ""
     return (
         f'<figure{narrow}><div class="scroll" tabindex="0"><img alt="{escape(caption or name)}" '
@@ -207,8 +222,19 @@ def _picture(name: str, path: str | Path) -> str:
     )
 
 
-def _evaluation(evaluation: Evaluation, table: pd.DataFrame) -> str:
-    return f"<h3>{escape(evaluation.title)}</h3>{evaluation_table(table, evaluation.network)}"
+def _networks(tables: Sequence[tuple[Evaluation, pd.DataFrame, list[Skill]]], pictures: dict[str, str]) -> str:
+    parts = []
+    if any(rows for *_, rows in tables):
+        parts.append(pictures.get("differences", ""))
+    for evaluation, table, rows in tables:
+        parts.append(f"<h3>{escape(evaluation.title)}</h3>{evaluation_table(table, evaluation.network)}")
+        if rows:
+            parts.append(
+                f'<p class="note">{escape(rows[0].configured)} against each baseline, over all pairs of {rows[0].days} '
+                f"days. Intervals: both methods on the same days, resampled in blocks of {BLOCK} days. “Better” only "
+                f"where the whole interval lies below zero.</p>{difference_table(rows)}"
+            )
+    return "".join(parts)
 
 
 def _stations(summary: dict, pictures: dict[str, str]) -> str:

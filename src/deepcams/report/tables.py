@@ -9,7 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from deepcams.errors import DeepcamsError
+from deepcams.validation.bootstrap import LEVEL
+from deepcams.validation.skill import ALIKE, BETTER, SCORE_NAMES, UNJUDGED, WORSE, Skill, read_skill
 
+SKILL_WORDS = {
+    BETTER: "better",
+    WORSE: "not better",
+    ALIKE: "cannot be told apart",
+    UNJUDGED: "too few days for an interval",
+}
 METRICS = (("r", "R", 4, True), ("rmse", "RMSE", 2, False), ("mae", "MAE", 3, False))
 
 
@@ -18,21 +26,39 @@ class Evaluation:
     """Scores of a network on a test year, in the layout of Xiao et al. (2022), Tables 2 and 3.
 
     path : CSV with the columns month, method, r, rmse, mae.  network : which of the methods is the network.
+    step : the rows to take, by their column `step` (degrees); None: all.  skill : CSV of its differences from the
+    baselines (`deepcams.validation.skill`); None if they are not known.  judged : whether the summary says how it did.
     """
 
     title: str
     path: Path | str
     network: str
+    step: float | None = None
+    skill: Path | str | None = None
+    judged: bool = True
 
 
 def read_evaluation(evaluation: Evaluation) -> pd.DataFrame:
-    """The scores of an evaluation: month, method, r, rmse, mae. Raises DeepcamsError if columns are missing."""
+    """The scores of an evaluation: month, method, r, rmse, mae.
+
+    Raises DeepcamsError if columns are missing or there is nothing at its step.
+    """
     table = pd.read_csv(evaluation.path, dtype={"month": str, "method": str}, keep_default_na=False,
                         na_values={key: [""] for key in ("r", "rmse", "mae")})  # fmt: skip
-    missing = {"month", "method", "r", "rmse", "mae"} - set(table)
+    missing = {"month", "method", "r", "rmse", "mae", *(() if evaluation.step is None else ("step",))} - set(table)
     if missing:
         raise DeepcamsError(f"{evaluation.path} lacks the columns {', '.join(sorted(missing))}.")
+    if evaluation.step is not None:
+        table = table[table["step"] == evaluation.step]
+        if table.empty:
+            raise DeepcamsError(f"{evaluation.path} has no scores at {evaluation.step:g}°.")
     return table
+
+
+def read_differences(evaluation: Evaluation) -> list[Skill]:
+    """The differences of an evaluation's network from the baselines, at its step; none if they are not known."""
+    rows = [] if evaluation.skill is None else read_skill(evaluation.skill)
+    return [row for row in rows if evaluation.step is None or row.step == evaluation.step]
 
 
 def evaluation_table(table: pd.DataFrame, network: str) -> str:
@@ -56,6 +82,26 @@ def evaluation_table(table: pd.DataFrame, network: str) -> str:
         f'<thead><tr><th rowspan="2" scope="col">Month</th>{head}</tr><tr>{second}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody>"
     )
+
+
+def difference_table(rows: Sequence[Skill]) -> str:
+    """A row for each baseline and score: both values, their difference with its interval, what that allows to say."""
+    head = ("Baseline", "Score", "Configured (µg/m³)", "Baseline (µg/m³)", "Difference",
+            f"Interval of {100 * LEVEL:.0f}\u202f%", "Verdict")  # fmt: skip
+    body = []
+    for row in rows:
+        cells = (
+            SCORE_NAMES[row.metric],
+            number(row.value, 3),
+            number(row.baseline_value, 3),
+            f"{row.difference_text}\u202f%",
+            "–" if row.verdict == UNJUDGED else f"{row.interval_text}\u202f%",
+            SKILL_WORDS[row.verdict],
+        )
+        values = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        body.append(f'<tr><th scope="row">{escape(row.baseline)}</th>{values}</tr>')
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    return _wrap(f"<thead><tr>{columns}</tr></thead><tbody>{''.join(body)}</tbody>")
 
 
 def score_table(rows: Iterable[dict], columns: Sequence[tuple[str, str, int]], label: str = "method") -> str:

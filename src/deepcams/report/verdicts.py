@@ -1,10 +1,9 @@
 """Plain statements on whether the product is better than what is had without it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from deepcams.report.tables import Evaluation
+from deepcams.validation.skill import ALIKE, BETTER, SCORE_NAMES, UNJUDGED, Skill
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,37 @@ def truth_verdict(summary: dict) -> Verdict | None:
                     {name: row["rmse_area"] for name, row in rows.items()})  # fmt: skip
 
 
-def evaluation_verdict(table: pd.DataFrame, evaluation: Evaluation) -> Verdict | None:
-    """A network against the best other method, by the mean RMSE of the months that both have."""
-    wide = table.pivot_table(index="month", columns="method", values="rmse", aggfunc="first").dropna()
-    if wide.empty or evaluation.network not in wide or len(wide.columns) < 2:
+def evaluation_verdict(title: str, rows: Sequence[Skill]) -> Verdict | None:
+    """A network against the best baseline, by RMSE; None if it was compared with none.
+
+    "Better" is said only of scores whose interval of the difference lies below zero.
+    """
+    errors = {row.baseline: row.baseline_value for row in rows if row.metric == "rmse"}
+    if not errors:
         return None
-    means = wide.mean().to_dict()
-    own = means.pop(evaluation.network)
-    return _compare(evaluation.title, f"the network {evaluation.network}", own, means)
+    best = min(errors, key=errors.__getitem__)
+    against = [row for row in rows if row.baseline == best]
+    better = [SCORE_NAMES[row.metric] for row in against if row.verdict == BETTER]
+    found = {row.verdict for row in against}
+    if len(better) == len(against):
+        words = f"is better than the best baseline, {best}"
+    elif better:
+        words = f"is better than the best baseline, {best}, in {' and '.join(better)} only"
+    elif found == {ALIKE}:
+        words = f"cannot be told apart from the best baseline, {best}"
+    elif UNJUDGED in found:
+        words = f"is not judged against the best baseline, {best}, from {against[0].days} day(s) only"
+    else:
+        words = f"is not better than the best baseline, {best}"
+    numbers = "; ".join(_difference(row) for row in against)
+    return Verdict(len(better) == len(against), f"{title}: {against[0].configured} {words}: {numbers}.")
+
+
+def _difference(row: Skill) -> str:
+    text = f"{SCORE_NAMES[row.metric]} {row.value:.3f} against {row.baseline_value:.3f} µg/m³"
+    if row.verdict == UNJUDGED:
+        return f"{text} ({row.difference_text} %, no interval)"
+    return f"{text} ({row.difference_text} %, interval {row.interval_text} %)"
 
 
 def _compare(where: str, who: str, own: float, others: dict[str, float]) -> Verdict:

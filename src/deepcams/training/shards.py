@@ -119,7 +119,7 @@ def read_shard(folder: str | Path) -> Shard:
         coarse_grid=grids["coarse"],
         operator=index["operator"],
         parameters={"sigma": index["sigma"]} if index["operator"] == "gaussian" else {},
-        own=int((times.astype("datetime64[M]") == times[0].astype("datetime64[M]")).sum()),
+        own=index.get("own", int((times.astype("datetime64[M]") == times[0].astype("datetime64[M]")).sum())),
         synthetic=index.get("synthetic"),
     )
 

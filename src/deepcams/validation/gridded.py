@@ -140,7 +140,7 @@ def _intervals(
         closest = np.stack([first if step / STEPS < 0.5 else last for step in range(STEPS)])
         estimates = {"CAMS, nearest node and frame": closest[:, nearest[0][:, None], nearest[1]]}
         for name, (temporal, spatial) in baselines.items():
-            between = temporal.between(first, last, fractions, coarse.grid.is_periodic)
+            between = temporal.between(first, last, fractions, coarse.grid, coarse.times[k])
             frames = spatial.refine(np.concatenate([first[None], between]), coarse.grid)
             estimates[name] = frames[:, rows, columns]
         yield coarse.times[k] + HOUR * np.arange(STEPS), estimates

@@ -41,17 +41,20 @@ class Method:
 
 @dataclass
 class _Tally:
-    """Sums of one method: over all pairs, by area, and of each frame's own scores."""
+    """Sums of one method: over all pairs, by area, of each day, and of each frame's own scores."""
 
     plain: Moments = field(default_factory=Moments)
     weighted: Moments = field(default_factory=Moments)
     frames: list[tuple[float, float, float]] = field(default_factory=list)
+    days: dict[str, Moments] = field(default_factory=dict)
 
-    def add(self, estimate: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> None:
+    def add(self, estimate: np.ndarray, truth: np.ndarray, weights: np.ndarray, day: str | None) -> None:
         own = Moments().add(estimate, truth)
         if own.count:
             scores = own.scores()
             self.frames.append((scores["r"], scores["rmse"], scores["mae"]))
+            if day is not None:
+                self.days.setdefault(day, Moments()).merge(own)
         self.plain.merge(own)
         self.weighted.add(estimate, truth, weights)
 
@@ -59,6 +62,12 @@ class _Tally:
         means = np.mean(self.frames, axis=0) if self.frames else np.full(3, math.nan)
         of_frames = dict(zip(("r", "rmse", "mae"), means.tolist(), strict=True))
         return _without_nan({**self.plain.scores(), "weighted": self.weighted.scores(), "mean_of_frames": of_frames})
+
+    def daily(self) -> list[dict]:
+        return [
+            {"day": day, "n": sums.count, "squared_error": sums.squared_error, "absolute_error": sums.absolute_error}
+            for day, sums in sorted(self.days.items())
+        ]
 
 
 def baselines(stage: str) -> list[Method]:
@@ -97,6 +106,7 @@ def score(
     parameters: dict[str, float] | None = None,
     region: tuple[float, float, float, float] | None = None,
     coarse: Iterable[np.ndarray] | None = None,
+    times: Sequence[np.datetime64] | np.ndarray | None = None,
 ) -> dict:
     """Score methods of a stage on hourly fields.
 
@@ -109,6 +119,8 @@ def score(
     region : north, west, south, east in degrees, edges included, of the nodes scored; None is all of the file.
     coarse : coarse frames to use in place of degrading, one for each of `fields`, on the 0.75° grid that covers `grid`;
     `operator` then only names them and gives the margin.
+    times : (T,) datetime64, UTC, the instant of each of `fields`. Networks that look at the sun need it; with it the
+    result has "days", the sums of every UTC day, of which intervals are made (`deepcams.validation.bootstrap`).
 
     Where the grid is not the full circle, or ends short of a pole, a margin is lost on that side: the coarse nodes
     whose degradation lacks support (at least one, as nodes outside the last coarse one are not interpolated), three
@@ -119,6 +131,8 @@ def score(
     scored), "margin" (nodes and degrees), "methods": {name: scores}}. Scores are those of `Moments.scores` over all
     pairs; under "weighted" the same weighted by the cells' areas, which is the cosine of latitude but for the poles;
     under "mean_of_frames" r, rmse and mae averaged over frames, as in the paper's tables. None where undefined.
+    With `times` also "days": {name: [{"day": "YYYY-MM-DD", "n" pairs, "squared_error" Σ (e - t)², "absolute_error"
+    Σ |e - t|}]} over the nodes scored, unweighted, in the order of days, of days that have pairs.
     Raises DeepcamsError for an unknown stage or operator, an empty region, or fewer frames than a window needs.
     """
     methods = baselines(stage) if methods is None else list(methods)
@@ -130,14 +144,17 @@ def score(
     weights = row_weights(setting.grid)[window[0], None]
     tallies = {method.name: _Tally() for method in methods}
     count = 0
-    for truth, inputs in _cases(stage, fields, coarse, setting):
-        estimates = {method.name: [e[window] for e in _apply(method, inputs, setting)] for method in methods}
+    for start, truth, inputs in _cases(stage, fields, coarse, setting):
+        time = None if times is None else _instant(times, start)
+        estimates = {method.name: [e[window] for e in _apply(method, inputs, setting, time)] for method in methods}
         for index, frame in enumerate(truth):
             # Every method on the very same nodes: where one has no value, none is scored.
             missing = np.any([np.isnan(fields[index]) for fields in estimates.values()], axis=0)
             seen = np.where(missing, np.nan, frame[window])
+            scored = start + index + (stage != "spatial")  # a window's first frame is given, not scored
+            day = None if times is None else str(_instant(times, scored).astype("datetime64[D]"))
             for name, fields in estimates.items():
-                tallies[name].add(fields[index], seen, weights)
+                tallies[name].add(fields[index], seen, weights, day)
         count += len(truth)
     if not count:
         needed = "one frame" if stage == "spatial" else f"{WINDOW + 1} consecutive hourly frames"
@@ -145,6 +162,7 @@ def score(
     latitude, longitude = setting.grid.latitude[window[0]], setting.grid.longitude[window[1]]
     west = longitude[0]
     east = west + (longitude[-1] - west) % 360.0
+    daily = {} if times is None else {"days": {name: tally.daily() for name, tally in tallies.items()}}
     return {
         "stage": stage,
         "degradation": None if operator is None else {"operator": operator, **(parameters or {})},
@@ -159,6 +177,7 @@ def score(
         "frames": count,
         "margin": {"nodes": setting.margin, "degrees": setting.margin * setting.grid.step},
         "methods": {name: tally.scores() for name, tally in tallies.items()},
+        **daily,
     }
 
 
@@ -172,6 +191,15 @@ def rows(result: dict) -> list[dict]:
         flat |= {f"{key}_mean_of_frames": value for key, value in scores["mean_of_frames"].items()}
         table.append(flat)
     return table
+
+
+def daily_rows(result: dict) -> list[dict]:
+    """The daily sums of a result that was scored with `times` as flat rows: day, method, n and the two sums."""
+    return [
+        {"day": entry["day"], "method": name, **{key: value for key, value in entry.items() if key != "day"}}
+        for name, days in result["days"].items()
+        for entry in days
+    ]
 
 
 class _Setting:
@@ -245,13 +273,13 @@ def _check_methods(stage: str, methods: list[Method]) -> None:
 
 def _cases(
     stage: str, fields: Iterable[np.ndarray], coarse: Iterable[np.ndarray] | None, setting: _Setting
-) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Yield (true frames to score, frames to start from)."""
+) -> Iterator[tuple[int, list[np.ndarray], list[np.ndarray]]]:
+    """Yield (index of the first frame, true frames to score, frames to start from)."""
     size = 1 if stage == "spatial" else WINDOW + 1
     frames: list[np.ndarray] = []
     coarser = None if coarse is None else iter(coarse)
     given: list[np.ndarray] = []
-    for frame in fields:
+    for index, frame in enumerate(fields):
         if np.shape(frame) != setting.file.shape:
             raise DeepcamsError(f"A frame of {np.shape(frame)} nodes is not on {describe(setting.file)}.")
         frames.append(setting.widened(np.asarray(frame)))
@@ -262,7 +290,7 @@ def _cases(
             given.append(np.asarray(following))
         if len(frames) < size:
             continue
-        yield _case(stage, frames, given, setting)
+        yield (index + 1 - size, *_case(stage, frames, given, setting))
         frames, given = ([], []) if stage == "spatial" else (frames[-1:], given[-1:])
 
 
@@ -281,12 +309,18 @@ def _case(
     return [given[index] if given else setting.degraded(frames[index]) for index in inner], inputs
 
 
-def _apply(method: Method, inputs: list[np.ndarray], setting: _Setting) -> np.ndarray:
-    """Fields of a method: (n, H, W) on the grid of comparison."""
+def _instant(times: Sequence[np.datetime64] | np.ndarray, index: int) -> np.datetime64:
+    if index >= len(times):
+        raise ValueError(f"there are more fields than the {len(times)} times given")
+    return np.datetime64(times[index], "s")
+
+
+def _apply(method: Method, inputs: list[np.ndarray], setting: _Setting, time: np.datetime64 | None) -> np.ndarray:
+    """Fields of a method: (n, H, W) on the grid of comparison. time : of the first of `inputs`."""
     frames = np.stack(inputs)
     if method.temporal is not None and len(inputs) == 2:
         grid = setting.file if setting.coarse is None else setting.coarse
-        frames = method.temporal.between(inputs[0], inputs[1], FRACTIONS, grid.is_periodic)
+        frames = method.temporal.between(inputs[0], inputs[1], FRACTIONS, grid, time)
     if setting.coarse is None or frames.shape[-2:] == setting.grid.shape:
         return frames
     fine = method.spatial.refine(frames, setting.coarse)

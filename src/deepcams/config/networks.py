@@ -1,0 +1,148 @@
+"""Which networks a configuration chooses, and how they are set up.
+
+A recipe says how networks are set up, trained and run. `published` is the code that Xiao et al. (2022) released,
+`as_printed` the text of their paper where it differs from that, `corrected` what the project holds to be right.
+"""
+
+from deepcams.grid.nodes import COARSE_STEP, FACTOR
+
+NETWORKS = {
+    "paper": {"temporal": "xvfi", "spatial": "abpn"},
+    "light": {"temporal": "flow_residual", "spatial": "pixel_shuffle"},
+    "interpolation": {"temporal": "linear", "spatial": "bicubic"},
+}
+
+# As the catalogue of networks says, which stands above this module.
+LEARNING = {
+    "temporal": ("xvfi", "flow_residual"),
+    "spatial": ("abpn", "pixel_shuffle", "learned_kernel"),
+}
+
+# Sizes by network and recipe. A network without a size has none of that kind; one without a recipe, being no work of
+# the paper's, is as in the corrected one.
+FEATURES = {
+    "xvfi": {"corrected": 64, "published": 64, "as_printed": 32},
+    "flow_residual": {"corrected": 48},
+    "abpn": {"corrected": 32, "published": 32, "as_printed": 32},
+    "pixel_shuffle": {"corrected": 64},
+}
+LEVELS = {"xvfi": {"corrected": 1, "published": 1, "as_printed": 5}}
+
+# How networks are trained where the configuration leaves it open, and which recipes a network has. Published is what
+# the released code does: in time about 199 epochs of 365 updates, each of one patch of 512 cells of 0.25°; in space
+# about 300 epochs of 1,095 updates, after which its weights were used. Its patches there have 120 nodes, for which
+# ABPN's attention takes hundreds of GB a batch; so 40, as in the work that ABPN comes from.
+TRAINING_KEYS = ("steps", "batch_size", "patch", "learning_rate")
+TRAINING = {
+    network: {recipe: dict(zip(TRAINING_KEYS, values, strict=True)) for recipe, values in recipes.items()}
+    for network, recipes in {
+        "xvfi": {
+            "corrected": (70_000, 8, 64, 0.0001),
+            "published": (72_600, 1, 512, 0.0001),
+            "as_printed": (72_600, 1, 512, 0.0001),
+        },
+        "flow_residual": {"corrected": (20_000, 16, 32, 0.002)},
+        "abpn": {
+            "corrected": (300_000, 16, 40, 0.0001),
+            "published": (300_000, 16, 40, 0.0001),
+            "as_printed": (300_000, 16, 40, 0.0001),
+        },
+        "pixel_shuffle": {"corrected": (20_000, 16, 32, 0.002)},
+        "learned_kernel": {"corrected": (2_000, 16, 32, 0.001)},
+    }.items()
+}
+PATCHES = TRAINING  # what deepcams.cli.train still calls it
+FINE_PATCHES = {("xvfi", "published"), ("xvfi", "as_printed")}  # learn at 0.25° what they do at 0.75°, as in the paper
+# Coarse nodes that are cut around a patch, for the network or for bicubic interpolation, which it is compared with.
+HALOS = {"flow_residual": 6, "abpn": 3, "pixel_shuffle": 6, "learned_kernel": 3}
+XVFI_STRIDE = 16  # at full resolution; twice as much with each level below
+
+CLOSURES = {"corrected": "block_mean", "published": "none", "as_printed": "none"}
+SPARE = 12  # nodes around the region that training can use: of the halo of 16, degradation spoils up to four
+GLOBE = (241, 480)  # coarse nodes in latitude and in longitude
+
+
+def network_of(stage: str, networks: str, network: str | None) -> str:
+    """The network of a stage ("temporal" or "spatial"): the one that is named, else the one of the set `networks`."""
+    return NETWORKS[networks][stage] if network is None else network
+
+
+def network_name(config: dict, stage: str) -> str:
+    """The network that a checked configuration chooses for a stage ("temporal" or "spatial")."""
+    return network_of(stage, config["networks"], config[stage]["network"])
+
+
+def network_settings(config: dict, stage: str) -> dict:
+    """How the network of a stage is set up: what its model file holds, and what it is trained anew for.
+
+    config : checked. Returns network and, if it learns, recipe, features and levels where it has them, and training
+    with a number for whatever the configuration leaves open; `patch` is in coarse nodes or fine cells (`patch_unit`).
+    An interpolation is the same in every recipe.
+    """
+    network, section = network_name(config, stage), config[stage]
+    if network not in LEARNING[stage]:
+        return {"network": network}
+    recipe = recipe_of(network, config["recipe"])
+    settings = {"network": network, "recipe": recipe}
+    if network in FEATURES:
+        settings["features"] = _first(section["features"], FEATURES[network][recipe])
+    if network in LEVELS:
+        settings["levels"] = levels_of(network, recipe, section["levels"])
+    usual = TRAINING[network][recipe] | {"patch": usual_patch(network, recipe, section.get("levels"), config["region"])}
+    training = {key: _first(value, usual.get(key)) for key, value in section["training"].items()}
+    return settings | {"training": training}
+
+
+def recipe_of(network: str, recipe: str) -> str:
+    """The recipe that a network which learns follows: the configured one if it has it, else "corrected"."""
+    return recipe if recipe in TRAINING[network] else "corrected"
+
+
+def closure(config: dict) -> str:
+    """How fine fields are made to give back their coarse input: "block_mean" or "none"."""
+    return _first(config["spatial"]["closure"], CLOSURES[config["recipe"]])
+
+
+def levels_of(network: str, recipe: str, levels: int | None) -> int | None:
+    """Pyramid levels below full resolution: those given, else as the recipe says. None for networks without any."""
+    return _first(levels, LEVELS[network][recipe]) if network in LEVELS else None
+
+
+def patch_unit(network: str, recipe: str) -> str:
+    """What a patch is counted in: "coarse nodes" (0.75°), or "cells of 0.25°" for what learns from those."""
+    return "cells of 0.25°" if (network, recipe) in FINE_PATCHES else "coarse nodes"
+
+
+def patch_multiple(network: str, recipe: str, levels: int | None) -> int:
+    """What the edge of a patch must be a multiple of: a pyramid is halved once more with every level."""
+    return XVFI_STRIDE * 2 ** levels_of(network, recipe, levels) if network in LEVELS else 1
+
+
+def patch_room(network: str, recipe: str, region: dict | None) -> int:
+    """The longest edge that there is for a patch, in its unit: the region with most of its halo.
+
+    What is cut around a patch comes off it. Nothing is beyond the poles, which bounds patches on the globe (None).
+    """
+    nodes = min(*shape(region)) + (2 * SPARE if region is not None else 0)
+    room = min(nodes, GLOBE[0]) - 2 * HALOS.get(network, 0)
+    return FACTOR * (room - 1) + 1 if (network, recipe) in FINE_PATCHES else room
+
+
+def usual_patch(network: str, recipe: str, levels: int | None, region: dict | None) -> int:
+    """The recipe's patch, smaller where the region is and larger where the pyramid is; 0 if the region has no room."""
+    multiple = patch_multiple(network, recipe, levels)
+    room = patch_room(network, recipe, region)
+    return min(max(TRAINING[network][recipe_of(network, recipe)]["patch"], multiple), room // multiple * multiple)
+
+
+def shape(region: dict | None) -> tuple[int, int]:
+    """Coarse nodes of a box (None: the globe) in latitude and in longitude."""
+    if region is None:
+        return GLOBE
+    rows = round((region["north"] - region["south"]) / COARSE_STEP) + 1
+    columns = round((region["east"] - region["west"]) / COARSE_STEP) + 1
+    return rows, columns
+
+
+def _first(given: object, otherwise: object) -> object:
+    return otherwise if given is None else given
