@@ -15,6 +15,9 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 )
 
+# Threads that wait for one another give way: where more run than there are processors, spinning costs many times the work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 configfile: Path(workflow.basedir) / "config" / "config.yaml"
 

@@ -22,14 +22,17 @@ class Checkout:
 
     path: Path
 
-    def snakemake(self, *arguments: str, configfile: str | None = "config/tiny.yaml", **environment: str):
+    def snakemake(
+        self, *arguments: str, configfile: str | None = "config/tiny.yaml", cores: int = 2, **environment: str
+    ):
         """Run Snakemake; returns the finished process with its output as text."""
         # Targets first: --config and --configfile take every word up to the next option.
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--nocolor"]
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--nocolor"]
         if configfile:
             command += ["--configfile", configfile]
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("ADSAPI", "CDSAPI", "PYTEST"))}
-        clean |= {"HOME": str(self.path), **environment}
+        # Threads that wait for one another give way, lest tests that run beside this one take the processor from them.
+        clean |= {"HOME": str(self.path), "OMP_WAIT_POLICY": "passive", **environment}
         return subprocess.run(
             command,
             cwd=self.path,

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -194,7 +195,7 @@ def start(checkout: Checkout, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
         [*command, "--configfile", "config/tiny.yaml"],
         cwd=checkout.path,
-        env={**os.environ, "HOME": str(checkout.path)},
+        env={**os.environ, "HOME": str(checkout.path), "OMP_WAIT_POLICY": "passive"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -278,6 +279,35 @@ def test_killed_jobs_go_on_where_they_stopped_and_give_the_same_bytes(twin, fini
     assert (twin.path / name).read_bytes() == (finished.path / name).read_bytes()
     assert leftovers(folder) == []
     assert twin.planned() == {}
+
+
+def test_a_killed_training_goes_on_where_it_stopped_and_gives_the_same_bytes(twin, started):
+    target = "results/tiny/models/real/temporal/model.safetensors"
+    longer = (target, "--config", "temporal={features: 4, training: {steps: 200}}")
+    folder = (twin.path / target).parent
+    state, log = folder / "training.pt", twin.path / "results/tiny/logs/train_temporal/real.log"
+
+    def made():
+        return {name: (folder / name).read_bytes() for name in ("model.safetensors", "last.safetensors", "curves.csv")}
+
+    def steps():
+        return int(re.findall(r"\d+/(\d+) \[", log.read_text())[-1])
+
+    snakemake = started(*longer)
+    wait_for(state.exists)
+    (job,) = children(snakemake.pid, "train_temporal")
+    os.kill(job, signal.SIGKILL)
+    assert snakemake.wait() != 0
+    assert not (twin.path / target).exists()
+    assert state.exists()
+    process = twin.snakemake(*longer)
+    assert process.returncode == 0, process.stdout
+    assert steps() < 200
+    assert not state.exists()
+    broken = made()
+    assert twin.snakemake("--force", *longer).returncode == 0
+    assert steps() == 200
+    assert made() == broken
 
 
 def test_ctrl_c_needs_no_unlocking_and_leaves_no_traceback(twin, finished, started):

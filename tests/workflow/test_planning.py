@@ -1,6 +1,7 @@
 """Planning and refusing: what Snakemake says before, or instead of, running anything."""
 
 import os
+import re
 from collections import Counter
 
 import pytest
@@ -12,19 +13,30 @@ def count_rules(jobs):
     return Counter(job.split(" ")[0] for job in jobs.elements())
 
 
-def test_production_plans_eighteen_years_without_credentials_or_network(checkout):
-    jobs = count_rules(checkout.planned(configfile=None))
+YEAR = "results/2015/pm25_hourly.nc"
+MODELS = {"train_temporal": 2, "train_spatial": 2}  # for the experiment, and for the product
+
+
+@pytest.mark.parametrize(
+    ("choice", "months_of_geoscf"),
+    [
+        (None, 36),  # networks learn from 2018 to 2020, of which 2020 is also the test year
+        ("networks=light", 36),
+        ("recipe=published", 36),
+        ("networks=interpolation", 12),  # nothing is learnt, so only the test year is asked for
+    ],
+)
+def test_production_plans_eighteen_years_without_credentials_or_network(checkout, choice, months_of_geoscf):
     months = 12 * 18
-    assert jobs == Counter(
+    arguments = ("all", "--config", choice) if choice else ("all",)
+    assert count_rules(checkout.planned(*arguments, configfile=None)) == Counter(
         retrieve_cams=months,
         downscale_temporal=months,
         downscale_spatial=months,
         assemble_year=18,
-        # An interpolation learns nothing, so of GEOS-CF only the test year is asked for.
-        retrieve_geoscf=12,
-        degrade_geoscf=12,
-        train_temporal=2,
-        train_spatial=2,
+        retrieve_geoscf=months_of_geoscf,
+        degrade_geoscf=months_of_geoscf,
+        **MODELS,
         evaluate_temporal=12,
         evaluate_spatial=12,
         evaluate_joint=12,
@@ -38,34 +50,62 @@ def test_production_plans_eighteen_years_without_credentials_or_network(checkout
     )
 
 
-def test_one_year_plans_its_own_months_only(checkout):
-    jobs = count_rules(checkout.planned("results/2015/pm25_hourly.nc", configfile=None))
-    assert jobs == Counter(
+@pytest.mark.parametrize(("choice", "months_of_geoscf"), [(None, 36), ("networks=interpolation", 0)])
+def test_one_year_plans_its_own_months_and_what_its_networks_learn_from(checkout, choice, months_of_geoscf):
+    arguments = (YEAR, "--config", choice) if choice else (YEAR,)
+    jobs = checkout.planned(*arguments, configfile=None)
+    assert count_rules(jobs) == Counter(
         retrieve_cams=12,
         train_temporal=1,
         train_spatial=1,
         downscale_temporal=12,
         downscale_spatial=12,
         assemble_year=1,
-    )
+    ) + Counter(retrieve_geoscf=months_of_geoscf, degrade_geoscf=months_of_geoscf)
+    assert {job.split()[1][:4] for job in jobs if "cams" in job or "downscale" in job} == {"2015"}
+    assert {job.split()[1] for job in jobs if job.startswith("train")} == {"real"}
 
 
-def test_a_network_that_learns_asks_for_the_papers_training_years(checkout):
-    learned = "spatial={network: learned_kernel}"
-    jobs = checkout.planned("results/2015/pm25_hourly.nc", "--config", learned, configfile=None)
-    assert sum(job.startswith("degrade_geoscf 20") for job in jobs) == 36
-    simulation = "results/models/simulation/spatial/model.safetensors"
-    jobs = checkout.planned(simulation, "--config", learned, configfile=None)
-    assert sorted(job for job in jobs if job.startswith("degrade")) == [
-        f"degrade_geoscf {year}-{month:02d}" for year in (2018, 2019) for month in range(1, 13)
-    ]
+@pytest.mark.parametrize(
+    "choice", [(), ("networks=interpolation", "spatial={network: learned_kernel}")], ids=["both", "one of them"]
+)
+def test_networks_that_learn_ask_for_the_papers_training_years(checkout, choice):
+    for experiment, years in (("real", (2018, 2019, 2020)), ("simulation", (2018, 2019))):
+        models = [f"results/models/{experiment}/{stage}/model.safetensors" for stage in ("temporal", "spatial")]
+        jobs = checkout.planned(*models, *(("--config", *choice) if choice else ()), configfile=None)
+        months = [f"{year}-{month:02d}" for year in years for month in range(1, 13)]
+        expected = [f"{rule}_geoscf {month}" for rule in ("retrieve", "degrade") for month in months]
+        assert jobs == Counter([*expected, f"train_temporal {experiment}", f"train_spatial {experiment}"])
 
 
-def test_jobs_that_run_on_processors_ask_for_no_gpu(checkout):
-    learned = "spatial={network: learned_kernel}"
-    process = checkout.snakemake("all", "--dry-run", "--config", learned)
-    assert "mem_mb=8000" in process.stdout  # resources are listed
-    assert "gpu=1" not in process.stdout
+def rules_asking_for_a_gpu(text):
+    """Rules in a listing of jobs whose resources name one."""
+    rules = re.findall(r"^(?:local)?rule (\w+):$(?:\n .*)*?\n    resources: (.*)$", text, flags=re.MULTILINE)
+    assert len(rules) > 20
+    assert all("mem_mb=" in resources for name, resources in rules if name != "all")
+    return {name for name, resources in rules if re.search(r"\bgpu=1\b", resources)}
+
+
+TIME, SPACE = "temporal={network: xvfi, training: {patch: 32}}", "spatial={network: abpn}"
+
+
+@pytest.mark.parametrize(
+    ("choice", "stages"),
+    [((), ()), ((TIME,), ("temporal",)), ((SPACE,), ("spatial",)), ((TIME, SPACE), ("temporal", "spatial"))],
+)
+def test_only_jobs_that_run_the_papers_networks_ask_for_a_gpu(checkout, choice, stages):
+    process = checkout.snakemake("all", "--dry-run", *(("--config", *choice) if choice else ()))
+    assert process.returncode == 0, process.stdout
+    expected = {f"{verb}_{stage}" for verb in ("train", "downscale", "evaluate") for stage in stages}
+    assert rules_asking_for_a_gpu(process.stdout) == expected | ({"evaluate_joint"} if stages else set())
+
+
+def test_a_network_that_does_not_fit_the_region_is_told_before_anything_runs(checkout):
+    """The tiny configuration has patches of 8 nodes, which XVFI's pyramid cannot be laid over."""
+    process = checkout.snakemake("-n", "all", "--config", "networks=paper")
+    assert process.returncode != 0
+    assert "temporal.training.patch: 8 given; allowed for xvfi with 1 level: a multiple of 32" in process.stdout
+    assert "Traceback" not in process.stdout
 
 
 def test_a_real_run_without_credentials_stops_before_the_first_job_in_one_sentence(checkout):

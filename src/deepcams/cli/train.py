@@ -11,7 +11,7 @@ import numpy as np
 
 from deepcams.calendar import HOUR
 from deepcams.cli.options import check_output, degradation_parameters, must_exist
-from deepcams.config.networks import CLOSURES, FEATURES, LEARNING, LEVELS, NETWORKS, PATCHES, patch_multiple
+from deepcams.config.networks import CLOSURES, FEATURES, LEARNING, LEVELS, NETWORKS, TRAINING, patch_multiple
 from deepcams.degrade.operators import OPERATORS
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import is_abandoned, owner, require_writable
@@ -96,8 +96,8 @@ def _settings(options: argparse.Namespace) -> dict:
     if not 0 <= options.seed < 2**32:
         raise DeepcamsError(f"--seed {options.seed}: give 0 … {2**32 - 1}.")
     recipe = options.recipe
-    if recipe not in PATCHES[network]:
-        raise DeepcamsError(f"The network {network} has no recipe {recipe}; it has {', '.join(PATCHES[network])}.")
+    if recipe not in TRAINING[network]:
+        raise DeepcamsError(f"The network {network} has no recipe {recipe}; it has {', '.join(TRAINING[network])}.")
     settings = {"network": network, "recipe": recipe}
     if network in FEATURES:
         settings["features"] = options.features or FEATURES[network][recipe]

@@ -51,7 +51,6 @@ TRAINING = {
         "learned_kernel": {"corrected": (2_000, 16, 32, 0.001)},
     }.items()
 }
-PATCHES = TRAINING  # what deepcams.cli.train still calls it
 FINE_PATCHES = {("xvfi", "published"), ("xvfi", "as_printed")}  # learn at 0.25° what they do at 0.75°, as in the paper
 # Coarse nodes that are cut around a patch, for the network or for bicubic interpolation, which it is compared with.
 HALOS = {"flow_residual": 6, "abpn": 3, "pixel_shuffle": 6, "learned_kernel": 3}
