@@ -14,8 +14,9 @@ from safetensors.numpy import save_file
 from deepcams.cli import import_checkpoint
 from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
-from deepcams.models.abpn import Abpn
-from deepcams.models.checkpoint import read
+from deepcams.grid.nodes import coarse_globe
+from deepcams.models.abpn import PUBLISHED_WINDOWS, WINDOWS, Abpn
+from deepcams.models.checkpoint import load, read
 from deepcams.models.published import convert, identify, read_published
 from deepcams.models.xvfi import Xvfi
 
@@ -147,6 +148,24 @@ def test_an_imported_network_gives_the_published_result(tmp_path):
     with np.load(FILES["abpn"]) as golden, torch.no_grad():
         expected = golden["out/sr"]
         np.testing.assert_allclose(net(torch.tensor(golden["input"])), expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
+def test_an_imported_network_runs_in_the_published_way_or_in_ours(tmp_path):
+    grid = coarse_globe()
+    frame = np.random.default_rng(1).gamma(2.0, 5.0, (1, *grid.shape)).astype(np.float32)
+    frame[:, [0, -1]] = 10.0  # a pole is one value
+    for way in ("published", "corrected"):
+        command(FILES["xvfi"], tmp_path / f"time-{way}.safetensors", "--run", way)
+        network = load(tmp_path / f"time-{way}.safetensors", "temporal")
+        between = [
+            network.between(field, field + 1, (1 / 3,), grid, np.datetime64("2019-01-01T00", "s"))[0]
+            for field in (frame[0], np.roll(frame[0], 32, axis=1))
+        ]
+        rolls = np.allclose(np.roll(between[0], 32, axis=1), between[1], rtol=1e-3, atol=1e-2)
+        assert rolls == (way == "corrected")  # zeros at the date line do not go round the globe
+        command(FILES["abpn"], tmp_path / f"space-{way}.safetensors", "--run", way)
+        manner = load(tmp_path / f"space-{way}.safetensors", "spatial").module.manner
+        assert manner == (PUBLISHED_WINDOWS if way == "published" else WINDOWS)
 
 
 def test_the_same_checkpoint_gives_the_same_file(tmp_path):

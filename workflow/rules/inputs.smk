@@ -83,6 +83,38 @@ def network_settings(stage):
     return chosen.network_settings(config, stage)
 
 
+def training_outputs(stage):
+    """What a training leaves beside the model: the last weights and the curves; nothing for an interpolation."""
+    if not learns(stage, network_name(stage)):
+        return {}
+    folder = f"{RESULTS}/models/{{experiment}}/{stage}"
+    return {"last": f"{folder}/last.safetensors", "curves": f"{folder}/curves.csv"}
+
+
+def training_threads(stage):
+    """CPU threads of a training; fixed, because its last digits depend on them."""
+    settings = network_settings(stage)
+    return settings["training"]["threads"] if "training" in settings else 1
+
+
+def training_curves():
+    """The curves that training left, of the networks that learn."""
+    return [
+        f"{RESULTS}/models/{experiment}/{stage}/curves.csv"
+        for experiment in ("simulation", "real")
+        for stage in ("temporal", "spatial")
+        if learns(stage, network_name(stage))
+    ]
+
+
+def training_pictures():
+    """Where the report draws each of `training_curves`."""
+    return [
+        f"{RESULTS}/report/figures/{{year}}/training_{path.parts[-3]}_{path.parts[-2]}.png"
+        for path in map(Path, training_curves())
+    ]
+
+
 def previous_month_files(wildcards):
     """The month before, if it belongs to the product: the first hour's mean needs its last field."""
     previous = month_of(wildcards).previous()

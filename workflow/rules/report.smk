@@ -19,24 +19,6 @@ YEAR_REPORT = f"{RESULTS}/report/{{year}}.html"
 DIFFERENCES = f"{RESULTS}/report/figures/{{year}}/differences.png"
 
 
-def training_curves():
-    """The curves that training left, of the networks that learn."""
-    return [
-        f"{RESULTS}/models/{experiment}/{stage}/curves.csv"
-        for experiment in ("simulation", "real")
-        for stage in ("temporal", "spatial")
-        if learns(stage, network_name(stage))
-    ]
-
-
-def training_pictures():
-    """Where the report draws each of `training_curves`."""
-    return [
-        f"{RESULTS}/report/figures/{{year}}/training_{path.parts[-3]}_{path.parts[-2]}.png"
-        for path in map(Path, training_curves())
-    ]
-
-
 rule plot_year:
     """Draw a year's maps, sequences, station figures and scores.
 

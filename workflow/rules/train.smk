@@ -1,20 +1,6 @@
 """Train the networks. An interpolation has nothing to learn: its model file is made without any data."""
 
 
-def training_outputs(stage):
-    """What a training leaves beside the model: the last weights and the curves; nothing for an interpolation."""
-    if not learns(stage, network_name(stage)):
-        return {}
-    folder = f"{RESULTS}/models/{{experiment}}/{stage}"
-    return {"last": f"{folder}/last.safetensors", "curves": f"{folder}/curves.csv"}
-
-
-def training_threads(stage):
-    """CPU threads of a training; fixed, because its last digits depend on them."""
-    settings = network_settings(stage)
-    return settings["training"]["threads"] if "training" in settings else 1
-
-
 rule train_temporal:
     """Train the network that interpolates ×3 in time.
 
@@ -24,9 +10,9 @@ rule train_temporal:
     input:
         unpack(training_shards("temporal")),
     output:
+        **training_outputs("temporal"),
         model=MODEL.replace("{stage}", "temporal"),
         checksum=sidecar(MODEL.replace("{stage}", "temporal")),
-        **training_outputs("temporal"),
     log:
         f"{RESULTS}/logs/train_temporal/{{experiment}}.log",
     benchmark:
@@ -54,9 +40,9 @@ rule train_spatial:
     input:
         unpack(training_shards("spatial")),
     output:
+        **training_outputs("spatial"),
         model=MODEL.replace("{stage}", "spatial"),
         checksum=sidecar(MODEL.replace("{stage}", "spatial")),
-        **training_outputs("spatial"),
     log:
         f"{RESULTS}/logs/train_spatial/{{experiment}}.log",
     benchmark:

@@ -13,7 +13,9 @@ Make a model file of a checkpoint published with DeepCAMS (Xiao et al. 2022): XV
 
 Which of the two it is, and of what size, is told from its keys. Every key must be known and of the right shape. A file
 of torch (.pt, .pth), .safetensors, or .npz with keys "w/…" is read; no code in it is run. The network then runs by the
-published recipe: values cut off at 800 ug m-3 and divided by that."""
+published recipe: values cut off at 800 ug m-3 and divided by that. Edges, windows and grid are the published ones too
+(zeros; 120 × 120 nodes side by side; 723 rows squeezed into 720), or with --run corrected ours (round the globe, over
+the poles; windows that fade into one another; coarse nodes are fine nodes)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="XVFI only: pyramid levels below full resolution (default: 1, as in the released code; the paper says 5)",
     )
+    parser.add_argument(
+        "--run", choices=("published", "corrected"), default="published", help="how it is run (default: published)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -37,6 +42,8 @@ def run(options: argparse.Namespace) -> None:
     stage, network, settings, weights = convert(state, options.levels)
     left_out = len(state) - len(weights)
     provenance = {"imported": source.name, "sha256": sha256(source), "keys": len(state), "left_out": left_out}
+    if options.run == "corrected":
+        settings["run"] = options.run
     settings |= description(make(stage, network, settings))
     save(options.output, stage, network, settings=settings, weights=weights, provenance=provenance)
     count = sum(array.size for array in weights.values())

@@ -209,13 +209,18 @@ class Abpn(nn.Module):
 
 
 def make(settings: dict) -> Abpn:
-    """The network before training, as its recipe has it. settings : features, recipe."""
+    """The network before training, as its recipe has it.
+
+    settings : features, recipe.   run : "corrected" gives a network of another recipe our edges, windows and geometry.
+    """
     if settings["recipe"] == "corrected":
         module = Abpn(settings["features"])
         set_edges(module, "replicate")
         return module
     module = Abpn(settings["features"], linear_start=False, scaled_attention=False)
-    module.recipe, module.manner, module.transform = settings["recipe"], PUBLISHED_WINDOWS, TRANSFORMS["clipped_800"]
+    module.recipe, module.transform = settings["recipe"], TRANSFORMS["clipped_800"]
+    if settings.get("run") != "corrected":
+        module.manner = PUBLISHED_WINDOWS
     return module
 
 

@@ -211,14 +211,19 @@ class Xvfi(nn.Module):
 
 
 def make(settings: dict) -> Xvfi:
-    """The network before training, as its recipe has it. settings : features, levels, recipe."""
+    """The network before training, as its recipe has it.
+
+    settings : features, levels, recipe.   run : "corrected" gives a network of another recipe our edges.
+    """
     recipe = settings["recipe"]
     if recipe == "corrected":
         module = Xvfi(settings["features"], settings["levels"], context=CHANNELS)
         set_edges(module, "replicate")  # of patches; frames of the globe are run with "periodic"
         return module
     module = Xvfi(settings["features"], settings["levels"], linear_start=False, transform=TRANSFORMS["clipped_800"])
-    module.recipe, module.manner = recipe, Manner(zero_edges=True)
+    module.recipe = recipe
+    if settings.get("run") != "corrected":
+        module.manner = Manner(zero_edges=True)
     return module
 
 
