@@ -12,8 +12,7 @@ from deepcams.files.netcdf import Encoding, FieldWriter, read_field, read_layout
 from deepcams.files.pairs import read_pairs
 from deepcams.grid.nodes import from_axes
 from deepcams.inference.temporal import check_analyses, hourly_fields
-from deepcams.models.catalogue import build
-from deepcams.models.checkpoint import read
+from deepcams.models.checkpoint import built, read
 from deepcams.progress import progress
 
 
@@ -35,7 +34,7 @@ def downscale_temporal(
         raise DeepcamsError(f"{analyses} does not hold the analysis of {first} UTC. Retrieve the month again.")
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "temporal")
-    network = build(found.stage, found.network, found.weights, found.settings)
+    network = built(found)
     hours = month.hours()
     fields = hourly_fields(field.values, times, hours, network, grid)
     attributes = {

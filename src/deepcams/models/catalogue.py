@@ -10,6 +10,7 @@ from importlib import import_module
 import numpy as np
 
 from deepcams.errors import DeepcamsError
+from deepcams.grid.nodes import FACTOR
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ _IN_TIME = "deepcams.training.temporal"
 _IN_SPACE = "deepcams.training.spatial"
 _FRAMES = "deepcams.models.frames"  # how networks that learn are run
 _RUNNERS = {"temporal": "TemporalFrames", "spatial": "SpatialFrames"}
-FACTOR = 3  # in time and in space
 
 NETWORKS: dict[str, dict[str, Entry]] = {
     "temporal": {

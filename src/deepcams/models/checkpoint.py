@@ -103,11 +103,15 @@ def read(path: str | Path, stage: str | None = None) -> ModelFile:
 
 def load(path: str | Path, stage: str):
     """The network in a model file, ready to run. Raises DeepcamsError as `read` and `build` do."""
-    found = read(path, stage)
     try:
-        return build(found.stage, found.network, found.weights, found.settings)
+        return built(read(path, stage))
     except DeepcamsError as error:
         raise DeepcamsError(f"{path}: {error}") from error
+
+
+def built(found: ModelFile):
+    """The network that `read` found, ready to run. Raises DeepcamsError as `build` does."""
+    return build(found.stage, found.network, found.weights, found.settings)
 
 
 def untrained(stage: str, network: str):

@@ -16,8 +16,7 @@ from deepcams.grid.nodes import Grid, Region, coarse_grid, from_axes, locate, re
 from deepcams.inference.closure import HALO as CLOSURE_HALO
 from deepcams.inference.closure import closure_error
 from deepcams.inference.spatial import SpatialNetwork, refine_frames
-from deepcams.models.catalogue import build
-from deepcams.models.checkpoint import read
+from deepcams.models.checkpoint import built, read
 from deepcams.product.attributes import Provenance
 from deepcams.product.months import Product, days_of, write_by_days
 
@@ -44,7 +43,7 @@ def downscale_spatial(
     field = read_field(hourly)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "spatial")
-    network = build(found.stage, found.network, found.weights, found.settings)
+    network = built(found)
     if region is not None:
         require_halo(coarse_grid(region), grid, network, closure)
     hours = field.time.values.astype("datetime64[s]")

@@ -50,8 +50,8 @@ def task(module: nn.Module, shards: Sequence[Shard], settings: dict) -> Task:
 
 def _run(module: nn.Module, examples: Intervals):
     forward = module.transform.forward
-    context = {"context": examples.context} if module.context else {}
-    return module(forward(examples.first), forward(examples.last), examples.fraction, **context)
+    context = examples.context if module.context else None
+    return module(forward(examples.first), forward(examples.last), examples.fraction, context)
 
 
 def _loss(module: nn.Module, examples: Intervals, recipe: str) -> tuple[torch.Tensor, dict]:

@@ -8,8 +8,7 @@ import pandas as pd
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path, write_text
 from deepcams.grid.nodes import Region
-from deepcams.models.catalogue import build
-from deepcams.models.checkpoint import read
+from deepcams.models.checkpoint import built, read
 from deepcams.progress import progress
 from deepcams.training.shards import read_shard
 from deepcams.validation.scores import Method, baselines, daily_rows, rows, score
@@ -47,7 +46,7 @@ def evaluate_month(
     closed = stage != "temporal" and closure != "none"
     method = Method(
         f"{label}+closure" if closed else label,
-        **{name: build(name, found.network, found.weights, found.settings) for name, found in networks.items()},
+        **{name: built(found) for name, found in networks.items()},
         closure=None if stage == "temporal" else closure,
     )
     others = [other for other in baselines(stage) if other.name != method.name]
