@@ -1,21 +1,15 @@
-"""Running networks on frames: windows, edges, geometry of the published code, months; with stand-ins for networks."""
+"""Running networks on frames: windows, edges, geometry of the published code; with stand-ins for networks."""
 
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 from torch import nn
 
-from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
-from deepcams.files.netcdf import Encoding, read_field, write_field
 from deepcams.grid.nodes import Grid, Region, coarse_globe, coarse_grid, refine
 from deepcams.grid.pad import pad
 from deepcams.grid.resample import upsample
-from deepcams.inference.month import downscale_temporal
-from deepcams.inference.temporal import hourly_fields
 from deepcams.models.catalogue import build, make, modules_of
-from deepcams.models.checkpoint import load, save
 from deepcams.models.frames import SpatialFrames, TemporalFrames
 from deepcams.models.interpolated import Interpolated
 from deepcams.models.manner import Manner
@@ -68,6 +62,7 @@ class Temporal(nn.Module):
     context = 0
     transform = TRANSFORMS["none"]
     edges = "zeros"
+    recipe = "corrected"
 
     def __init__(self, stride, manner=None, context=0):
         super().__init__()
@@ -196,8 +191,8 @@ def test_a_box_smaller_than_the_halo_is_continued_by_its_edge(network):
 def test_networks_say_how_much_they_want_around_a_region():
     assert SpatialFrames(Spatial(nearest)).halo == 6
     assert build("spatial", "pixel_shuffle", None, {"features": 4}).halo == 6
-    assert build("spatial", "learned_kernel", None, {}).halo == 3
-    assert build("temporal", "flow_residual", None, {"features": 4}).halo == 6
+    assert build("spatial", "least_squares", None, {}).halo == 3
+    assert build("temporal", "flow_residual", None, {"features": 4}).halo == 21
     assert build("temporal", "xvfi", None, XVFI).halo >= 1
 
 
@@ -366,6 +361,37 @@ def test_at_both_ends_the_frames_themselves_bit_by_bit():
         assert np.abs(found[1] - pair).max() > 1
 
 
+class Falling(Temporal):
+    """Far too little between the frames."""
+
+    def synthesise(self, frames, fraction):
+        found = super().synthesise(frames, fraction)
+        return Interpolated([found.fields[0] - 30], [], found.mask, found.residual)
+
+
+def test_between_frames_nothing_is_below_zero_but_what_packing_put_there():
+    first, last = plumes(BOX)
+    first[20, 30], last[20, 30] = 15, -0.4
+    first[21, 30], last[21, 30] = -0.2, -0.5
+    first[22, 30] = np.nan
+    found = TemporalFrames(Falling(32)).between(first, last, (0.0, 0.5, 1.0), BOX, TIME)
+    assert found[1, 20, 30] == np.float32(-0.4) and found[1, 21, 30] == np.float32(-0.5)
+    assert np.isnan(found[:, 22, 30]).all()
+    found[1, 20:23, 30] = 0
+    above = np.maximum((first + last) / 2 - 30, 0)
+    above[20:23, 30] = 0
+    np.testing.assert_allclose(found[1], above, atol=1e-4)
+    np.testing.assert_array_equal(found[0, 20:22, 30], first[20:22, 30])
+
+
+def test_the_published_network_may_fall_below_zero():
+    module = Falling(32)
+    module.recipe = "published"
+    first, last = plumes(BOX)
+    found = TemporalFrames(module).between(first, last, (0.5,), BOX, TIME)
+    np.testing.assert_allclose(found[0], (first + last) / 2 - 30, atol=1e-4)
+
+
 def test_a_missing_value_is_missing_exactly_where_it_is_through_windows_and_strides():
     for grid in (globe(96), BOX):
         first, last = plumes(grid)
@@ -385,7 +411,7 @@ def test_frames_that_are_not_on_the_grid_are_refused():
     with pytest.raises(DeepcamsError, match=r"81 × 80 nodes is not on a 0\.75° grid of 81 × 81"):
         TemporalFrames(roused("temporal", "flow_residual", {"features": 4})).between(*pair[..., 1:], THIRDS, BOX, TIME)
     with pytest.raises(DeepcamsError, match=r"80 × 81 nodes is not on a 0\.75° grid of 81 × 81"):
-        build("spatial", "learned_kernel", None, {}).refine(pair[:, 1:], BOX)
+        build("spatial", "least_squares", None, {}).refine(pair[:, 1:], BOX)
 
 
 # The networks of the paper
@@ -452,51 +478,6 @@ def test_published_abpn_runs_in_the_published_geometry():
     with torch.no_grad():
         blocks = 800 * module(torch.from_numpy(np.clip(field, 0, 800)[:, None] / 800))[0, 0].numpy()
     assert_like(found[0, 1:-2], resized(blocks.astype(float), 36)[1:-1], within=1e-4)
-
-
-# Hours and months
-
-
-def test_hours_between_analyses_come_from_the_network_and_analyses_pass_unchanged():
-    grid = globe(40)
-    network = TemporalFrames(roused("temporal", "flow_residual", {"features": 4}))
-    frames = plumes(grid, 3)
-    times = np.datetime64("2019-06-21T21:00", "s") + np.arange(3) * np.timedelta64(3, "h")
-    hours = times[0] + np.arange(9) * np.timedelta64(1, "h")
-    found = np.stack(list(hourly_fields(frames, times, hours, network, grid)))
-    np.testing.assert_array_equal(found[[0, 3, 6]], frames)
-    assert np.isnan(found[7:]).all()
-    for k in range(2):
-        expected = network.between(frames[k], frames[k + 1], THIRDS, grid, times[k])
-        np.testing.assert_array_equal(found[3 * k + 1 : 3 * k + 3], expected)
-        moved = network.between(frames[k], frames[k + 1], THIRDS, grid, times[k] + np.timedelta64(3, "h"))
-        assert np.abs(moved - expected).max() > 0.1
-
-
-def test_a_month_is_downscaled_in_time_by_a_network_that_learns(tmp_path):
-    settings = {"network": "flow_residual", "features": 4, "recipe": "corrected"}
-    weights = {
-        name: tensor.detach().numpy()
-        for name, tensor in roused("temporal", "flow_residual", settings).state_dict().items()
-    }
-    save(tmp_path / "model", "temporal", "flow_residual", settings=settings, weights=weights, provenance={})
-    month, grid = Month(2018, 2), coarse_grid(Region(30.0, 0.0, 24.0, 6.0))
-    times = month.analyses()
-    field = xr.DataArray(
-        plumes(grid, len(times)),
-        coords={"time": times, "latitude": grid.latitude, "longitude": grid.longitude},
-        dims=("time", "latitude", "longitude"),
-        name="pm25",
-        attrs={"units": "ug m-3", "cell_methods": "time: point"},
-    )
-    write_field(tmp_path / "raw.nc", field, Encoding())
-    downscale_temporal(tmp_path / "raw.nc", tmp_path / "model", month, tmp_path / "hourly.nc", ends_record=False)
-    found, analyses = read_field(tmp_path / "hourly.nc").values, read_field(tmp_path / "raw.nc").values
-    np.testing.assert_array_equal(found[::3], analyses[:-1])
-    network = load(tmp_path / "model", "temporal")
-    for k in (0, 100, len(times) - 2):
-        expected = network.between(analyses[k], analyses[k + 1], THIRDS, grid, times[k])
-        np.testing.assert_array_equal(found[3 * k + 1 : 3 * k + 3], expected)
 
 
 def test_networks_that_learn_name_what_runs_them():

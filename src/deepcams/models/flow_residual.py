@@ -1,9 +1,9 @@
-"""The light network for time: flow, mask and residual from two frames and the sun, linear in time to begin with.
+"""The light network for time: two frames displaced, blended and corrected.
 
-Two frames are displaced towards the instant between them, blended, and corrected. All of it is zero before training,
-and the blend is made of concentrations, so that the network starts as linear interpolation exactly. The hour of the
-day is given with the frames, because most of what happens between two analyses is the day's own course (see
-`deepcams.models.sun`); motion alone explains little of it.
+What moved is told from the frames without learning (`deepcams.models.motion`). The network says how far to believe
+that, what to add to it, which frame counts for more, and what is no motion at all: sources, mixing, the day's own
+course, for which the sun above a node is given (`deepcams.models.sun`). Before training it says nothing, and the
+network is the training-free method: motion without a correction.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from torch import nn
 from torch.nn import functional
 
 from deepcams.models.interpolated import Interpolated
-from deepcams.models.layers import ResidualBlock, require_frames, zero_start
+from deepcams.models.layers import SLOPE, ResidualBlock, require_frames, zero_start
 from deepcams.models.manner import Manner
+from deepcams.models.motion import REACH, motion
+from deepcams.models.spline import displaced
 from deepcams.models.sun import CHANNELS
 from deepcams.models.transform import TRANSFORMS
-from deepcams.models.warping import backward_warp
 
-BLOCKS = 4
-LARGEST_FLOW = 4.0  # coarse nodes in 3 h, 110 km h-1 at the equator; keeps the warp within the halo
+BLOCKS = 3
+TRUST = 0.8  # in the motion, to begin with: part of what is seen is noise, so the best guess is shorter
+LARGEST_FLOW = 8.0  # nodes in 3 h: 75 km h-1 at 0.25° on the equator; keeps the warp within the halo
 
 
 @dataclass(frozen=True)
@@ -28,31 +30,32 @@ class Motion:
     """What two frames and the sun say about all instants between them; tensors (B, channels, H, W)."""
 
     frames: tuple[torch.Tensor, torch.Tensor]  # concentrations, with the halo
-    flows: tuple[torch.Tensor, torch.Tensor]  # over the whole interval, cells
+    flow: torch.Tensor  # from the first frame to the last, cells
     mask: torch.Tensor
     residual: torch.Tensor  # its mean over the interval, and its trend
 
 
 class FlowResidual(nn.Module):
-    """3×3 convolution, four residual blocks, 3×3 to flow (4), mask (1) and residual (2)."""
+    """3×3 convolution, three residual blocks, 3×3 to trust (1), flow (2), mask (1) and residual (2)."""
 
-    halo = BLOCKS + 2
+    halo = REACH + BLOCKS + 2
     stride = 1
     context = CHANNELS
     transform = TRANSFORMS["asinh"]
     manner = Manner()
     recipe = "corrected"  # there is no other for this network
+    smooth_motion = True  # by construction: the loss need not ask for it
 
-    def __init__(self, features: int = 48):
+    def __init__(self, features: int = 56):
         super().__init__()
-        self.head = nn.Conv2d(3 + CHANNELS, features, 3)
+        self.head = nn.Conv2d(8 + CHANNELS, features, 3)
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(BLOCKS)))
-        self.tail = zero_start(nn.Conv2d(features, 7, 3))
+        self.tail = zero_start(nn.Conv2d(features, 6, 3))
 
     def encode(self, first: torch.Tensor, last: torch.Tensor, context: torch.Tensor | None) -> Motion:
         """What holds for the whole interval.
 
-        first, last : (B, 1, H + 12, W + 12), transformed.   context : (B, 3, H + 12, W + 12), the sun at mid-interval.
+        first, last : (B, 1, H + 2 halo, W + 2 halo), transformed.   context : (B, 3, …), the sun at mid-interval.
         Raises ValueError for other shapes.
         """
         require_frames(first, self.halo, "FlowResidual")
@@ -62,21 +65,25 @@ class FlowResidual(nn.Module):
         if context is None or context.shape != wanted:
             found = None if context is None else tuple(context.shape)
             raise ValueError(f"FlowResidual: the sun must come as {wanted} but is {found}")
-        seen = self.head(torch.cat([first, last, last - first, context], dim=1))
-        found = self.tail(functional.relu(self.body(seen))).float()
-        flows = LARGEST_FLOW * torch.tanh(found[:, :4] / LARGEST_FLOW)
+        with torch.no_grad():
+            flow = _inside(motion(first, last), REACH)
+            ahead, behind = (displaced(frame, share * flow) for frame, share in ((first, -0.5), (last, 0.5)))
+            first_seen, last_seen, context = (_inside(fields, REACH) for fields in (first, last, context))
+            seen = [first_seen, last_seen, last_seen - first_seen, ahead, behind, behind - ahead, flow, context]
+        found = self.tail(functional.leaky_relu(self.body(self.head(torch.cat(seen, dim=1))), SLOPE)).float()
+        flow = _inside(flow, self.halo - REACH) * (TRUST + found[:, :1]) + found[:, 1:3]
         return Motion(
             frames=(self.transform.inverse(first), self.transform.inverse(last)),
-            flows=(flows[:, :2], flows[:, 2:]),
-            mask=torch.sigmoid(found[:, 4:5]),
-            residual=found[:, 5:],
+            flow=LARGEST_FLOW * torch.tanh(flow / LARGEST_FLOW),
+            mask=torch.sigmoid(found[:, 3:4]),
+            residual=found[:, 4:],
         )
 
     def synthesise(self, motion: Motion, fraction: torch.Tensor) -> Interpolated:
         """The field at `fraction` (B,) of the interval; at 0 and 1 the frames themselves."""
         t = fraction.view(-1, 1, 1, 1)
-        flows = (motion.flows[0] * t, motion.flows[1] * (1 - t))
-        first, last = (_displaced(frame, flow, self.halo) for frame, flow in zip(motion.frames, flows, strict=True))
+        flows = (-t * motion.flow, (1 - t) * motion.flow)
+        first, last = (displaced(frame, flow) for frame, flow in zip(motion.frames, flows, strict=True))
         share = (1 - t) * motion.mask
         share = share / (share + t * (1 - motion.mask))
         residual = 4 * t * (1 - t) * (motion.residual[:, :1] + (2 * t - 1) * motion.residual[:, 1:])
@@ -95,7 +102,5 @@ def make(settings: dict) -> FlowResidual:
     return FlowResidual(settings["features"])
 
 
-def _displaced(frame: torch.Tensor, flow: torch.Tensor, halo: int) -> torch.Tensor:
-    """Values of `frame`, which has a halo, at the nodes inside it displaced by `flow` (x, y): bilinear."""
-    wide = functional.pad(flow, (halo, halo, halo, halo))
-    return backward_warp(frame, wide, "replicate")[..., halo:-halo, halo:-halo]
+def _inside(fields: torch.Tensor, halo: int) -> torch.Tensor:
+    return fields[..., halo:-halo, halo:-halo]

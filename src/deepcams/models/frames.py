@@ -50,6 +50,7 @@ class TemporalFrames:
         )
         set_edges(module, edges)
         fields = np.empty((len(fractions), *grid.shape), dtype=np.float32)
+        floor = np.fmin(np.fmin(first, last), 0)  # nothing below zero but what the packing of CAMS put there
         with torch.inference_mode():
             state = module.encode(*frames, context)
             for field, fraction in zip(fields, fractions, strict=True):
@@ -58,6 +59,8 @@ class TemporalFrames:
                     continue
                 found = module.synthesise(state, torch.tensor([fraction], dtype=torch.float32, device=place))
                 field[...] = view.back(module.transform.inverse(found.fields[0]).cpu().numpy()[0, 0])
+                if module.recipe == "corrected":
+                    np.maximum(field, floor, out=field)
                 level_poles(field, grid)
         fields[:, missing] = np.nan
         return fields

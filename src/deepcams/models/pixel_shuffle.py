@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from deepcams.grid.nodes import FACTOR
 from deepcams.models.kernels import SIZE, bicubic_kernels
-from deepcams.models.layers import ResidualBlock, require_frames, zero_start
+from deepcams.models.layers import SLOPE, ResidualBlock, require_frames, zero_start
 from deepcams.models.manner import Manner
 from deepcams.models.transform import TRANSFORMS
 
@@ -39,8 +39,9 @@ class PixelShuffle(nn.Module):
         """
         require_frames(coarse, self.halo, "PixelShuffle")
         spare = self.halo - SIZE // 2
-        base = functional.conv2d(coarse, self.base)[..., spare:-spare, spare:-spare]
-        detail = self.tail(functional.relu(self.body(self.head(coarse)))).to(base.dtype)
+        with torch.autocast(coarse.device.type, enabled=False):  # in bfloat16 a field has three digits
+            base = functional.conv2d(coarse, self.base)[..., spare:-spare, spare:-spare]
+        detail = self.tail(functional.leaky_relu(self.body(self.head(coarse)), SLOPE)).to(base.dtype)
         return functional.pixel_shuffle(base + detail, FACTOR)
 
 
