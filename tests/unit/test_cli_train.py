@@ -22,6 +22,7 @@ from tests.unit.test_cli import geoscf_file
 
 QUICK = ["--steps", "6", "--batch-size", "2", "--patch", "4", "--threads", "1"]
 SMALL = [*QUICK, "--features", "4"]
+IN_TIME = [*SMALL, "--resolution", "fine"]  # the fields are small for a network with a wide halo
 
 
 def fields(frames=30, rows=64, columns=70, seed=0):
@@ -69,7 +70,7 @@ def test_a_geoscf_file_becomes_a_model_file_that_downscales_and_its_line_tells_h
     tmp_path, geoscf, capsys, stage, network, baseline
 ):
     out = tmp_path / "new" / "model.safetensors"
-    assert run(stage, out, geoscf, *SMALL) == 0
+    assert run(stage, out, geoscf, *(IN_TIME if stage == "temporal" else SMALL)) == 0
     line = capsys.readouterr().out
     found = read(out, stage)
     assert (found.network, found.settings["recipe"], found.settings["features"]) == (network, "corrected", 4)
@@ -81,6 +82,10 @@ def test_a_geoscf_file_becomes_a_model_file_that_downscales_and_its_line_tells_h
         "seed": 1,
         "precision": "auto",
         "threads": 1,
+        "ema": None,
+        "domain": "mixed",
+        "latitude_weights": True,
+        **({"resolution": "fine"} if stage == "temporal" else {}),
     }
     assert list(found.provenance["shards"]) == ["0-fine"]
     assert found.provenance["cell_methods"] == "time: mean (interval: 1 hour)"
@@ -97,10 +102,7 @@ def test_a_geoscf_file_becomes_a_model_file_that_downscales_and_its_line_tells_h
 @pytest.mark.parametrize("given", ["{shard}", "{shard}/index.json"])
 def test_a_folder_of_shards_is_learnt_from_as_it_is(tmp_path, shard, given):
     before = {path: path.read_bytes() for path in shard.iterdir()}
-    assert (
-        run("spatial", tmp_path / "k.safetensors", given.format(shard=shard), "--network", "learned_kernel", *QUICK)
-        == 0
-    )
+    assert run("spatial", tmp_path / "k.safetensors", given.format(shard=shard), "--network", "least_squares") == 0
     found = read(tmp_path / "k.safetensors", "spatial")
     assert list(found.provenance["shards"]) == ["2018-01"]
     assert found.provenance["operator"] == "block_mean"
@@ -109,8 +111,7 @@ def test_a_folder_of_shards_is_learnt_from_as_it_is(tmp_path, shard, given):
 
 
 def test_files_and_shards_are_learnt_from_together(tmp_path, geoscf, shard):
-    words = ["--network", "learned_kernel", *QUICK]
-    assert run("spatial", tmp_path / "k.safetensors", shard, geoscf, geoscf, *words) == 0
+    assert run("spatial", tmp_path / "k.safetensors", shard, geoscf, geoscf, "--network", "least_squares") == 0
     assert set(read(tmp_path / "k.safetensors").provenance["shards"]) == {"2018-01", "1-fine", "2-fine"}
 
 
@@ -121,37 +122,36 @@ def test_the_degradation_of_files_can_be_chosen(tmp_path, geoscf):
         ("b", ["--degradation", "gaussian", "--sigma", "0.8"]),
         ("c", ["--degradation", "point"]),
     ):
-        assert run("spatial", tmp_path / name, geoscf, "--network", "learned_kernel", *QUICK, *words) == 0
+        assert run("spatial", tmp_path / name, geoscf, "--network", "least_squares", *words) == 0
         operators[name] = read(tmp_path / name).provenance["operator"]
     assert operators == {"a": "block_mean", "b": "gaussian", "c": "point"}
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
 
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_others(tmp_path, geoscf):
-    words = ["--network", "learned_kernel", *QUICK]
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        assert run("spatial", tmp_path / name, geoscf, *words, "--seed", seed) == 0
+        assert run("spatial", tmp_path / name, geoscf, *SMALL, "--seed", seed) == 0
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert (read(tmp_path / "a").weights["kernel"] != read(tmp_path / "c").weights["kernel"]).any()
+    assert (read(tmp_path / "a").weights["head.weight"] != read(tmp_path / "c").weights["head.weight"]).any()
 
 
 KILL = """
 import os, signal, sys
 from deepcams.cli.main import main
 from deepcams.training import engine
-keep, kept = engine._keep, []
+keep, kept = engine.keep, []
 def keep_and_die(*arguments):
     keep(*arguments)
     kept.append(1)
     if len(kept) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-engine._keep = keep_and_die
+engine.keep = keep_and_die
 sys.exit(main(sys.argv[1:]))
 """
 
 
 def test_a_killed_training_goes_on_with_the_same_command_and_leaves_nothing(tmp_path, geoscf, monkeypatch):
-    words = [geoscf, "--network", "learned_kernel", *QUICK]
+    words = [geoscf, *SMALL]
     (tmp_path / "whole").mkdir()
     assert run("spatial", tmp_path / "whole" / "k.safetensors", *words) == 0
     out = tmp_path / "killed" / "k.safetensors"
@@ -166,8 +166,8 @@ def test_a_killed_training_goes_on_with_the_same_command_and_leaves_nothing(tmp_
     elsewhere.mkdir()
     running = out.parent / f".shards-{socket.gethostname()}_{os.getpid()}-abc"
     running.mkdir()
-    steps, keep = [], engine._keep
-    monkeypatch.setattr(engine, "_keep", lambda *words: (keep(*words), steps.append(words[2].step)))
+    steps, keep = [], engine.keep
+    monkeypatch.setattr(engine, "keep", lambda *words: (keep(*words), steps.append(words[2].step)))
     assert run("spatial", out, *words) == 0
     assert steps == [4, 5, 6]
     assert left(out.parent) == sorted([elsewhere.name, running.name, "k.safetensors"])
@@ -175,17 +175,17 @@ def test_a_killed_training_goes_on_with_the_same_command_and_leaves_nothing(tmp_
 
 
 def test_interrupted_it_leaves_its_state_and_nothing_else(tmp_path, geoscf, monkeypatch, capsys):
-    keep = engine._keep
+    keep = engine.keep
 
     def interrupted(*arguments):
         keep(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine, "_keep", interrupted)
-    assert run("spatial", tmp_path / "k", geoscf, "--network", "learned_kernel", *QUICK) == 130
+    monkeypatch.setattr(engine, "keep", interrupted)
+    assert run("spatial", tmp_path / "k", geoscf, *SMALL) == 130
     assert left(tmp_path) == ["k.training"]
-    monkeypatch.setattr(engine, "_keep", keep)
-    assert run("spatial", tmp_path / "k", geoscf, "--network", "learned_kernel", *QUICK) == 0
+    monkeypatch.setattr(engine, "keep", keep)
+    assert run("spatial", tmp_path / "k", geoscf, *SMALL) == 0
     assert left(tmp_path) == ["k"]
 
 
@@ -193,9 +193,9 @@ def test_interrupted_it_leaves_its_state_and_nothing_else(tmp_path, geoscf, monk
     ("stage", "words", "expected"),
     [
         ("spatial", ["--network", "bicubic"], "no spatial network 'bicubic' that learns; choose one of abpn, pixel_"),
-        ("temporal", ["--network", "learned_kernel"], "choose one of xvfi, flow_residual"),
+        ("temporal", ["--network", "least_squares"], "choose one of xvfi, flow_residual"),
         ("spatial", ["--recipe", "published"], "The network pixel_shuffle has no recipe published; it has corrected."),
-        ("spatial", ["--network", "learned_kernel", "--features", "8"], "learned_kernel has no --features"),
+        ("spatial", ["--network", "least_squares", "--features", "8"], "least_squares has no --features"),
         ("temporal", ["--levels", "2"], "flow_residual has no --levels; only xvfi has"),
         ("temporal", ["--network", "xvfi", "--patch", "48"], "--patch 48: with 1 level(s) give a multiple of 32"),
         ("temporal", ["--network", "xvfi", "--levels", "2", "--patch", "32"], "with 2 level(s) give a multiple of 64"),
@@ -213,7 +213,13 @@ def test_interrupted_it_leaves_its_state_and_nothing_else(tmp_path, geoscf, monk
         ("spatial", ["--sigma", "2"], "give --degradation gaussian"),
         ("spatial", ["--degradation", "gaussian", "--sigma", "11"], "sigma of the gaussian degradation is 11"),
         ("spatial", ["--patch", "30"], "19 × 22 nodes that can be used, too few for patches that need 42"),
-        ("spatial", ["--network", "learned_kernel", *QUICK, "--learning-rate", "1e37"], "diverged at step"),
+        ("spatial", [*SMALL, "--learning-rate", "1e37"], "diverged at step"),
+        ("spatial", ["--network", "least_squares", "--recipe", "published"], "least_squares has no recipe published"),
+        ("spatial", ["--resolution", "fine"], "A spatial network has no --resolution"),
+        ("spatial", ["--workers", "-1"], "--workers -1: give 0 or more"),
+        ("spatial", ["--processes", "0"], "--processes 0: give more than 0"),
+        ("spatial", ["--processes", "3"], "--batch-size 16: give a multiple of --processes 3"),
+        ("spatial", ["--ema", "1"], "--ema 1: give a number between 0 and 1"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_leaves_nothing(tmp_path, geoscf, capsys, stage, words, expected):
@@ -271,10 +277,10 @@ def test_the_fields_are_never_overwritten(tmp_path, geoscf, shard, capsys):
 
 def test_too_few_hours_and_gaps_in_time_are_told(tmp_path, geoscf, capsys):
     short = geoscf_file(tmp_path / "short.nc", fields(5))
-    assert "5 hours, too few" in sentence(capsys, "temporal", tmp_path / "out", short, *SMALL)
+    assert "5 hours, too few" in sentence(capsys, "temporal", tmp_path / "out", short, *IN_TIME)
     with xr.open_dataset(geoscf) as dataset:
         dataset.isel(time=[*range(12), *range(13, 30)]).to_netcdf(tmp_path / "gap.nc")
-    error = sentence(capsys, "temporal", tmp_path / "out", tmp_path / "gap.nc", *SMALL)
+    error = sentence(capsys, "temporal", tmp_path / "out", tmp_path / "gap.nc", *IN_TIME)
     assert "2019-07-01T13:30 follows 2019-07-01T11:30; learning in time needs consecutive hours" in error
     assert run("spatial", tmp_path / "out", tmp_path / "gap.nc", *SMALL) == 0
     assert left(tmp_path) == ["gap.nc", "out", "short.nc"]
@@ -284,7 +290,7 @@ def test_a_file_across_the_turn_of_a_month_is_learnt_from_as_a_whole(tmp_path, g
     with xr.open_dataset(geoscf) as dataset:
         later = dataset.assign_coords(time=dataset.time + np.timedelta64(30 * 24 + 20, "h"))
         later.to_netcdf(tmp_path / "turn.nc")  # four hours of July, 26 of August
-    assert run("temporal", tmp_path / "out", tmp_path / "turn.nc", *SMALL) == 0
+    assert run("temporal", tmp_path / "out", tmp_path / "turn.nc", *IN_TIME) == 0
 
 
 def test_help_names_every_network_that_learns(capsys):
@@ -292,5 +298,5 @@ def test_help_names_every_network_that_learns(capsys):
         main(["train", "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in ("xvfi", "flow_residual", "abpn", "pixel_shuffle", "learned_kernel"))
+    assert all(name in text for name in ("xvfi", "flow_residual", "abpn", "pixel_shuffle", "least_squares"))
     assert "corrected,published,as_printed" in text

@@ -94,6 +94,8 @@ def test_production_is_the_paper():
         "simulation": {
             "train": {"first": "2018-01", "last": "2019-12"},
             "test": {"first": "2020-01", "last": "2020-12"},
+            "every": 1,
+            "compare": {"temporal": [], "spatial": []},
         },
         "real": {"train": {"first": "2018-01", "last": "2020-12"}},
     }
@@ -201,10 +203,10 @@ SINGLE = [
     ("validation: {reference_grade_only: 1}", "validation.reference_grade_only: 1 given; allowed: true or false."),
     ("nature_run: {time_step: 7}", "nature_run.time_step: 7 given; allowed: 1, 2, 3, 4, 5, 6, 10, 12 or 15."),
     ("nature_run: {time_step: 30}", "nature_run.time_step: 30 given"),
-    ("nature_run: {margin: 6.1}", "allowed: a multiple of 0.75 from 12 to 45."),
+    ("nature_run: {margin: 6.1}", "allowed: a multiple of 0.75 from 23.25 to 45."),
     (
-        "nature_run: {margin: 13}",
-        "nature_run.margin: 13 given; allowed: a multiple of 0.75 from 12 to 45. The nearest is 12.75.",
+        "nature_run: {margin: 25}",
+        "nature_run.margin: 25 given; allowed: a multiple of 0.75 from 23.25 to 45. The nearest is 24.75.",
     ),
     ("degradation: {sigma: 0}", "degradation.sigma: 0 given; allowed: a number from 0.1 to 10."),
     (

@@ -1,26 +1,21 @@
 """The training loop on a task of its own: a line through noisy points."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region, coarse_grid, refine
-from deepcams.models.flow_residual import FlowResidual
-from deepcams.models.learned_kernel import LearnedKernel
+from deepcams.models.transform import TRANSFORMS
 from deepcams.training import spatial, temporal
 from deepcams.training.engine import Task, falling, fit, warm_cosine
 from tests.unit.test_samples import HOUR, positions, shard_of
 
-SETTINGS = {"steps": 60, "learning_rate": 0.05, "seed": 5, "precision": "float32", "threads": 1}
+SETTINGS = {"steps": 60, "batch_size": 16, "learning_rate": 0.05, "precision": "float32", "threads": 1}
 TRUE = torch.tensor([[1.5], [-2.0], [0.5]])
 
 
@@ -34,29 +29,35 @@ class Killed(BaseException):
     """In place of a signal."""
 
 
-def line(*, after_validation=lambda: None, loss=None, clips=False, scores=None, draws=None):
+def points(seed, draws, step, indices):
+    """Examples of a step, each of its own random numbers; draws : notes the steps."""
+    if draws is not None:
+        draws.append(step)
+    numbers = [np.random.default_rng([seed, step, index]).normal(size=4) for index in indices]
+    numbers = torch.from_numpy(np.array(numbers, dtype=np.float32))
+    return Points(numbers[:, :3], numbers[:, :3] @ TRUE + 0.1 * numbers[:, 3:])
+
+
+def squared(network, points):
+    distance = nn.functional.mse_loss(network(points.x), points.y)
+    return distance, {"twice": 2 * distance.detach()}
+
+
+def size_of_weights(network):
+    return sum(float(weight.abs().sum()) for weight in network.parameters())
+
+
+def line(*, after_validation=lambda: None, loss=squared, clips=False, scores=None, draws=None, seed=5):
     """A task. after_validation : called then.  scores : given out in place of the true ones.  draws : notes of all."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
 
-    def draw(random):
-        x = torch.from_numpy(random.normal(size=(16, 3)).astype(np.float32))
-        noise = torch.from_numpy(random.normal(0, 0.1, (16, 1)).astype(np.float32))
-        if draws is not None:
-            draws.append(x)
-        return Points(x, x @ TRUE + noise)
-
-    def squared(network, points):
-        distance = nn.functional.mse_loss(network(points.x), points.y)
-        return distance, {"twice": 2 * distance.detach()}
-
     def validate(network):
         assert not network.training
         after_validation()
-        score = next(scores) if scores else sum(float(weight.abs().sum()) for weight in network.parameters())
-        return {"score": score}
+        return {"score": next(scores) if scores else size_of_weights(network)}
 
-    return Task(module, draw, loss or squared, validate, warm_cosine, clips)
+    return Task(module, partial(points, seed, draws), loss, validate, warm_cosine, clips)
 
 
 def weights(module):
@@ -88,8 +89,8 @@ def test_training_fits_the_points():
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     found = []
     for seed in (5, 5, 6):
-        task = line()
-        done = fit(task, SETTINGS | {"seed": seed}, name="line")
+        task = line(seed=seed)
+        done = fit(task, SETTINGS, name="line")
         found.append((weights(task.module), done))
     assert_same(found[0][0], found[1][0])
     assert_same(found[0][1].best, found[1][1].best)
@@ -98,9 +99,14 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
 
 
 def test_every_step_draws_examples_of_its_own():
-    draws = []
-    fit(line(draws=draws), SETTINGS | {"steps": 10}, name="line")
-    assert len({tuple(x.ravel().tolist()) for x in draws}) == 10
+    seen = []
+
+    def loss(network, points):
+        seen.extend(map(tuple, points.x.tolist()))
+        return squared(network, points)
+
+    fit(line(loss=loss), SETTINGS | {"steps": 10}, name="line")
+    assert len(set(seen)) == len(seen) == 160
 
 
 def test_there_is_a_row_for_every_twentieth_of_the_steps_and_for_the_last():
@@ -135,119 +141,6 @@ def test_best_weights_are_those_with_the_lowest_score_and_the_module_ends_with_t
     assert [row["score"] for row in done.history] == scores
 
 
-@pytest.mark.parametrize("at", [1, 4, 20])
-def test_a_killed_training_goes_on_to_the_same_bits_as_one_that_was_not(tmp_path, at):
-    whole = line()
-    expected = fit(whole, SETTINGS, name="line", state=tmp_path / "other.pt", key="k")
-    state = tmp_path / "line.pt"
-    with pytest.raises(Killed):
-        fit(line(after_validation=calls(at, stop)), SETTINGS, name="line", state=state, key="k")
-    draws = []
-    again = line(draws=draws)
-    done = fit(again, SETTINGS, name="line", state=state, key="k")
-    assert len(draws) == 60 - 3 * (at - 1)  # it did not begin anew
-    assert_same(weights(again.module), weights(whole.module))
-    assert_same(done.best, expected.best)
-    assert (done.history, done.best_step) == (expected.history, expected.best_step)
-
-
-def test_a_finished_training_is_not_repeated(tmp_path):
-    first = line()
-    expected = fit(first, SETTINGS, name="line", state=tmp_path / "line.pt", key="k")
-    draws = []
-    again = line(draws=draws)
-    done = fit(again, SETTINGS, name="line", state=tmp_path / "line.pt", key="k")
-    assert draws == []
-    assert done.history == expected.history
-    assert_same(weights(again.module), weights(first.module))
-
-
-KILL = """
-import os, signal, sys
-from pathlib import Path
-from deepcams.training.engine import fit
-from tests.unit.test_engine import SETTINGS, calls, line
-kill = calls(7, lambda: os.kill(os.getpid(), signal.SIGKILL))
-fit(line(after_validation=kill), SETTINGS, name="line", state=Path(sys.argv[1]), key="k")
-"""
-
-
-def test_a_process_that_was_killed_is_gone_on_from_to_the_same_bits(tmp_path, pytestconfig):
-    state = tmp_path / "line.pt"
-    run = subprocess.run(
-        [sys.executable, "-c", KILL, state], cwd=pytestconfig.rootpath, capture_output=True, check=False
-    )
-    assert run.returncode == -signal.SIGKILL, run.stderr
-    assert os.listdir(tmp_path) == ["line.pt"]
-    draws = []
-    whole, again = line(), line(draws=draws)
-    expected = fit(whole, SETTINGS, name="line")
-    done = fit(again, SETTINGS, name="line", state=state, key="k")
-    assert len(draws) == 60 - 6 * 3
-    assert_same(weights(again.module), weights(whole.module))
-    assert done.history == expected.history
-
-
-def test_the_state_of_another_training_is_not_used(tmp_path):
-    state = tmp_path / "line.pt"
-    fit(line(), SETTINGS | {"steps": 30}, name="line", state=state, key="another")
-    draws = []
-    task, fresh = line(draws=draws), line()
-    fit(task, SETTINGS, name="line", state=state, key="this")
-    assert len(draws) == 60
-    fit(fresh, SETTINGS, name="line")
-    assert_same(weights(task.module), weights(fresh.module))
-
-
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other tensors", "no dictionary"])
-def test_a_damaged_state_is_told_with_its_file(tmp_path, damage):
-    state = tmp_path / "line.pt"
-    fit(line(), SETTINGS, name="line", state=state, key="k")
-    content = state.read_bytes()
-    if damage == "cut":
-        state.write_bytes(content[: len(content) // 2])
-    elif damage == "empty":
-        state.write_bytes(b"")
-    elif damage == "text":
-        state.write_text("not a state")
-    elif damage == "other tensors":
-        kept = torch.load(state)
-        kept["weights"]["0.weight"] = torch.zeros(2, 2)
-        torch.save(kept, state)
-    else:
-        torch.save([1, 2], state)
-    with pytest.raises(DeepcamsError, match=r"line\.pt.* is damaged\. Delete it and run again"):
-        fit(line(), SETTINGS, name="line", state=state, key="k")
-
-
-def test_a_loss_that_is_not_finite_stops_with_step_rate_and_the_state_that_stays(tmp_path):
-    def loss(network, points):
-        steps.append(1)
-        return network(points.x).sum() * (math.nan if len(steps) == 8 else 1), {}
-
-    steps, state = [], tmp_path / "line.pt"
-    with pytest.raises(DeepcamsError, match=r"line diverged at step 8: the loss is nan.*0\.05") as error:
-        fit(line(loss=loss), SETTINGS, name="line", state=state, key="k")
-    assert f"The state of step 6 is kept in {state}." in str(error.value)
-    assert torch.load(state)["done"]["step"] == 6
-
-
-def test_without_a_state_none_is_promised():
-    def loss(network, points):
-        return network(points.x).sum() * math.inf, {}
-
-    with pytest.raises(DeepcamsError, match=r"step 1: the loss is -?(inf|nan)\. Lower"):
-        fit(line(loss=loss), SETTINGS, name="line")
-
-
-def test_weights_that_the_last_update_spoilt_are_not_kept(tmp_path):
-    state = tmp_path / "line.pt"
-    scores = iter([1.0, math.nan])
-    with pytest.raises(DeepcamsError, match=r"step 6: the held-out error is nan\. The state of step 3 is kept"):
-        fit(line(scores=scores), SETTINGS, name="line", state=state, key="k")
-    assert torch.load(state)["done"]["step"] == 3
-
-
 def test_bfloat16_trains_on_the_cpu_with_nearly_the_losses_of_float32():
     losses, kinds = {}, []
 
@@ -266,6 +159,58 @@ def test_bfloat16_trains_on_the_cpu_with_nearly_the_losses_of_float32():
         assert {weight.dtype for weight in task.module.parameters()} == {torch.float32}
     assert not np.array_equal(losses["bfloat16"], losses["float32"])
     np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.05)
+
+
+def test_workers_draw_what_the_training_itself_would(capfd):
+    losses = []
+    for workers in (0, 2, 9):  # 9: more than many machines have processors, and steps to draw
+        task = line()
+        settings = SETTINGS | {"workers": workers, "steps": 8}
+        losses.append((fit(task, settings, name="line").history, weights(task.module)))
+    assert losses[0][0] == losses[1][0] == losses[2][0]
+    assert_same(losses[0][1], losses[1][1])
+    assert "Warning" not in capfd.readouterr().err
+
+
+def test_drawing_takes_nothing_from_the_random_numbers_of_torch():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    for workers in (0, 1):
+        task = line()
+        torch.manual_seed(3)
+        fit(task, SETTINGS | {"steps": 2, "workers": workers}, name="line")
+        assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9])
+def test_the_running_mean_of_the_weights_is_what_counts_if_asked_for(decay):
+    judged, seen = [], []
+
+    def loss(network, points):
+        seen.append(weights(network))
+        return squared(network, points)
+
+    task = line(loss=loss)
+    start = weights(task.module)
+    task = task._replace(validate=lambda network: (judged.append(weights(network)), {"score": -len(judged)})[1])
+    done = fit(task, SETTINGS | {"steps": 20, "ema": decay}, name="line")
+    mean = start
+    for step in range(1, 20):  # the weights before a step are those after the one before
+        share = min(decay, (1 + step) / (10 + step))  # of the mean so far: it forgets the start at first
+        mean = {name: share * mean[name] + (1 - share) * seen[step][name] for name in mean}
+        for name, value in mean.items():
+            torch.testing.assert_close(judged[step - 1][name], value)
+    assert_same(done.best, judged[-1])
+    assert_same(weights(task.module), judged[-1])
+    assert not torch.equal(judged[-2]["0.weight"], seen[-1]["0.weight"])
+
+
+def test_without_a_running_mean_weights_are_those_of_the_last_step():
+    plain, averaged = line(), line()
+    fit(plain, SETTINGS | {"ema": None}, name="line")
+    fit(averaged, SETTINGS | {"ema": 0.0}, name="line")  # forgets all but the last
+    for name, value in weights(plain.module).items():
+        torch.testing.assert_close(weights(averaged.module)[name], value)
 
 
 def test_the_corrected_rate_rises_for_a_twentieth_and_falls_like_a_cosine():
@@ -312,17 +257,17 @@ def test_gradients_are_clipped_only_where_the_task_says_so(clips):
     assert norm == pytest.approx(1, rel=1e-4) if clips else norm > 10
 
 
-NETWORKS = {"temporal": (FlowResidual, temporal), "spatial": (LearnedKernel, spatial)}
 WIDE = coarse_grid(Region(north=45.0, west=0.0, south=30.0, east=15.0))
 
 
-def task_of(stage, recipe, batch_size=2):
-    """The task of a small network that is told to follow a recipe, and its shard."""
-    network, teacher = NETWORKS[stage]
+def task_of(stage, recipe):
+    """The task of a network that follows a recipe, with fields as they are."""
+    module = nn.Conv2d(1, 1, 1)
+    module.recipe, module.halo, module.context, module.transform = recipe, 3, 0, TRANSFORMS["asinh"]
+    resolution = "coarse" if recipe == "corrected" else None
+    settings = {"patch": 2, "seed": 1, "domain": "single", "resolution": resolution}
     shard = shard_of(positions(60, refine(WIDE)), WIDE)
-    module = network()
-    module.recipe = recipe
-    return teacher.task(module, [shard], {"batch_size": batch_size, "patch": 2, "seed": 1})
+    return {"temporal": temporal, "spatial": spatial}[stage].task(module, [shard], settings)
 
 
 @pytest.mark.parametrize("stage", ["temporal", "spatial"])
@@ -344,7 +289,7 @@ def test_only_the_corrected_recipe_clips_and_warms_up(stage):
 @pytest.mark.parametrize("stage", ["temporal", "spatial"])
 @pytest.mark.parametrize(("recipe", "orientations"), [("corrected", 1), ("published", 8), ("as_printed", 8)])
 def test_only_the_published_recipes_turn_patches_and_vary_intervals(stage, recipe, orientations):
-    found = task_of(stage, recipe, batch_size=60).draw(np.random.default_rng(0))
+    found = task_of(stage, recipe).draw(1, range(60))
     patches = (found.first if stage == "temporal" else found.coarse)[:, 0].numpy()
     turned = {(patch[1, 0] - patch[0, 0], patch[0, 1] - patch[0, 0]) for patch in patches}
     assert len(turned) == orientations

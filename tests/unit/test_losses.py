@@ -11,6 +11,8 @@ from deepcams.models.transform import TRANSFORMS
 from deepcams.training.losses import smoothness, spatial_loss, temporal_loss
 
 ASINH, CLIPPED = TRANSFORMS["asinh"], TRANSFORMS["clipped_800"]
+RECIPES = [("published", CLIPPED), ("as_printed", CLIPPED), ("corrected", ASINH)]
+SCALE = 17.0  # ug m-3
 
 
 def cubic(x, a):
@@ -64,10 +66,21 @@ def found(fields, flow):
     return Interpolated([torch.tensor(field) for field in fields], [torch.tensor(flow)], flat, flat)
 
 
-def values(case, transform, recipe):
-    fields, flow, truth = case
-    loss, parts = temporal_loss(found(fields, flow), torch.tensor(truth), transform, recipe)
+def alike(target):
+    """Weights of one."""
+    return torch.ones(len(target), 1, target.shape[-2], 1, dtype=target.dtype)
+
+
+def in_time(fields, flow, truth, transform, recipe, weight=None):
+    """Loss and parts, as numbers."""
+    truth = torch.tensor(truth)
+    weight = alike(truth) if weight is None else torch.tensor(weight)
+    loss, parts = temporal_loss(found(fields, flow), truth, transform, recipe, weight, SCALE)
     return loss.item(), parts["reconstruction"].item(), parts["smoothness"].item()
+
+
+def values(case, transform, recipe):
+    return in_time(*case, transform, recipe)
 
 
 def distances(fields, truth, *, antialias):
@@ -98,16 +111,57 @@ def test_as_printed_is_the_sum_over_levels_and_smoothness_by_the_gradient_itself
     )
 
 
-def test_corrected_adds_the_relative_error_low_passes_the_truth_and_weighs_smoothness_by_the_loss(case):
+def corrected(fields, flow, truth, weight):
+    """Loss, distance and smoothness of one example; weight : of the rows of full resolution, all NumPy."""
+    seen, rows = np.arcsinh(truth), weight[:, None]
+    fine = (rows * np.abs(fields[0] - seen)).mean()
+    rows_of_pairs = (rows[::2] + rows[1::2]) / 2
+    coarse = (rows_of_pairs * np.abs(fields[1] - reduced(seen, 2, antialias=True))).mean()
+    distance = (fine + coarse) / 2 + 0.5 * (rows * np.abs(np.sinh(fields[0]) - truth)).mean() / SCALE
+    smooth = rough(flow, reduced(seen, 4, antialias=True), lambda edge: edge / edge.mean())
+    return distance * (1 + 0.5 * smooth), distance, smooth
+
+
+def test_corrected_adds_the_relative_error_low_passes_the_truth_and_weighs_smoothness_by_the_loss_of_each_example(case):
     fields, flow, truth = case
-    seen = np.arcsinh(truth)
-    relative = np.abs(np.sinh(fields[0]) - truth).mean() / np.abs(truth).mean()
-    distance = np.mean(distances(fields, seen, antialias=True)) + 0.5 * relative
-    small = reduced(seen, 4, antialias=True)
-    smooth = rough(flow, small, lambda edge: edge / edge.mean())
-    np.testing.assert_allclose(
-        values(case, ASINH, "corrected"), (distance * (1 + 0.5 * smooth), distance, smooth), rtol=1e-9
-    )
+    weight = np.random.default_rng(7).uniform(0.2, 1.5, (2, 1, 16, 1))
+    each = [corrected([field[k, 0] for field in fields], flow[k], truth[k, 0], weight[k, 0, :, 0]) for k in range(2)]
+    found = in_time(*case, ASINH, "corrected", weight)
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("recipe", "transform"), RECIPES)
+def test_the_loss_of_a_batch_is_the_mean_of_those_of_its_examples(case, recipe, transform):
+    fields, flow, truth = case
+    weight = np.random.default_rng(8).uniform(0.2, 1.5, (2, 1, 16, 1))
+    halves = [
+        in_time(
+            [field[k : k + 1] for field in fields],
+            flow[k : k + 1],
+            truth[k : k + 1],
+            transform,
+            recipe,
+            weight[k : k + 1],
+        )
+        for k in range(2)
+    ]
+    np.testing.assert_allclose(in_time(*case, transform, recipe, weight), np.mean(halves, axis=0), rtol=1e-12)
+    assert abs(halves[0][0] - halves[1][0]) > 0.01 * halves[0][0]  # the examples are not alike
+    estimate, target, rows = (torch.tensor(array) for array in (fields[0], truth, weight))
+    parts = [spatial_loss(estimate[k], target[k], transform, recipe, rows[k], SCALE)[0] for k in ([0], [1], [0, 1])]
+    assert (parts[0] + parts[1]).item() / 2 == pytest.approx(parts[2].item(), rel=1e-12)
+    assert abs(parts[0] - parts[1]) > 0.01 * parts[0]
+
+
+def test_a_row_counts_for_its_weight_and_no_other(case):
+    fields, _, truth = case
+    estimate, target = torch.tensor(fields[0]), torch.tensor(truth)
+    weight = alike(target)
+    weight[:, :, :8] = 0
+    for recipe, transform in RECIPES:
+        of_the_rest = spatial_loss(estimate[..., 8:, :], target[..., 8:, :], transform, recipe, weight[:, :, 8:], SCALE)
+        whole = spatial_loss(estimate, target, transform, recipe, weight, SCALE)
+        assert whole[0].item() == pytest.approx(of_the_rest[0].item() / 2)
 
 
 def test_corrected_smoothness_scales_with_the_loss_but_does_not_teach_the_field(case):
@@ -116,17 +170,27 @@ def test_corrected_smoothness_scales_with_the_loss_but_does_not_teach_the_field(
     for tried in (flow, np.zeros_like(flow)):
         estimate = found(fields, tried)
         field = estimate.fields[0].requires_grad_()
-        loss, parts = temporal_loss(estimate, torch.tensor(truth), ASINH, "corrected")
+        target = torch.tensor(truth)
+        loss, parts = temporal_loss(estimate, target, ASINH, "corrected", alike(target), SCALE)
         loss.backward()
         gradients.append(field.grad)
-        share = (loss - parts["reconstruction"]) / parts["reconstruction"]
-        assert share.item() == pytest.approx(0.5 * parts["smoothness"].item())
+        assert (loss > parts["reconstruction"]) == (parts["smoothness"] > 0)
     torch.testing.assert_close(*gradients)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "transform"), [("published", CLIPPED), ("as_printed", CLIPPED), ("corrected", ASINH)]
-)
+@pytest.mark.parametrize(("recipe", "transform"), RECIPES)
+def test_motion_that_is_smooth_as_it_is_made_pays_nothing_for_smoothness(case, recipe, transform):
+    fields, flow, truth = case
+    estimate, target = found(fields, flow), torch.tensor(truth)
+    rest = target, transform, recipe, alike(target), SCALE
+    loss, parts = temporal_loss(estimate, *rest, smoothed=True)
+    paid, same = temporal_loss(estimate, *rest)
+    assert loss == parts["reconstruction"] == same["reconstruction"]
+    assert parts["smoothness"] == same["smoothness"] > 0
+    assert paid > loss
+
+
+@pytest.mark.parametrize(("recipe", "transform"), RECIPES)
 @pytest.mark.parametrize("speed", [0.0, 3.0])
 def test_a_flow_that_is_the_same_everywhere_costs_nothing(case, recipe, transform, speed):
     fields, flow, truth = case
@@ -156,7 +220,7 @@ def slope_of_the_loss(recipe, transform, truth, flow):
     middle = sum(displaced(frame, -sign * length * whole) for frame, sign in zip(frames, (-1, 1), strict=True)) / 2
     both = torch.cat([length * flow, -length * flow], dim=1)
     estimate = Interpolated([middle], [both], torch.zeros(1), torch.zeros(1))
-    loss, parts = temporal_loss(estimate, truth, transform, recipe)
+    loss, parts = temporal_loss(estimate, truth, transform, recipe, alike(truth), 8.0)
     loss.backward()
     return length.grad.item(), parts["reconstruction"].item()
 
@@ -179,10 +243,11 @@ def test_the_loss_in_space_is_the_mean_distance_and_corrected_the_relative_error
     transform = ASINH if recipe == "corrected" else CLIPPED
     if recipe == "corrected":
         expected = np.abs(fields[0] - np.arcsinh(truth)).mean()
-        expected += 0.5 * np.abs(np.sinh(fields[0]) - truth).mean() / np.abs(truth).mean()
+        expected += 0.5 * np.abs(np.sinh(fields[0]) - truth).mean() / SCALE
     else:
         expected = np.abs(fields[0] - np.clip(truth, 0, 800) / 800).mean()
-    loss, parts = spatial_loss(torch.tensor(fields[0]), torch.tensor(truth), transform, recipe)
+    target = torch.tensor(truth)
+    loss, parts = spatial_loss(torch.tensor(fields[0]), target, transform, recipe, alike(target), SCALE)
     assert loss.item() == pytest.approx(expected, rel=1e-9)
     assert parts["reconstruction"].item() == pytest.approx(expected, rel=1e-9)
 
@@ -191,5 +256,7 @@ def test_air_without_particles_gives_a_finite_loss():
     nothing = torch.zeros(1, 1, 8, 8)
     estimate = Interpolated([nothing], [torch.zeros(1, 4, 8, 8)], nothing, nothing)
     for recipe, transform in (("corrected", ASINH), ("published", CLIPPED)):
-        assert temporal_loss(estimate, nothing, transform, recipe)[0].item() == 0
-        assert spatial_loss(nothing, nothing, transform, recipe)[0].item() == 0
+        for scale in (SCALE, 0.0):
+            rest = nothing, transform, recipe, alike(nothing), scale
+            assert temporal_loss(estimate, *rest)[0].item() == 0
+            assert spatial_loss(nothing, *rest)[0].item() == 0

@@ -8,7 +8,7 @@ from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, refine
 from deepcams.inference.closure import closure_error
 from deepcams.inference.spatial import refine_frames
 from deepcams.models.checkpoint import load
-from deepcams.training import spatial, temporal
+from deepcams.training import held_out
 from deepcams.training.prepare import write_frames
 from deepcams.training.train import train
 
@@ -24,9 +24,8 @@ PARAMETERS = {  # METHODS: with 73,856 and 84,294 more that the released code de
 
 @pytest.fixture(autouse=True)
 def few_patches_to_validate_with(monkeypatch):
-    for stage in (temporal, spatial):
-        monkeypatch.setattr(stage, "VALIDATION_PATCHES", 1)
-        monkeypatch.setattr(stage, "BATCH", 1)
+    monkeypatch.setattr(held_out, "PATCHES", 1)
+    monkeypatch.setattr(held_out, "BATCH", 1)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_what_is_written_is_read_and_takes_its_space_at_once(tmp_path):
             assert path.stat().st_blocks * 512 >= path.stat().st_size
         shard.write(0, np.ones((len(TIMES), *FINE.shape)), np.full((len(TIMES), *COARSE.shape), 2.0))
     found = read_shard(tmp_path)
-    assert (found.fine == 1).all() and (found.coarse == 2).all()
+    assert (found.fine[:] == 1).all() and (found.coarse[:] == 2).all()
     assert found.fine.shape == (48, 61, 61) and found.fine.dtype == np.float32
 
 

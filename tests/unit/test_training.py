@@ -1,4 +1,4 @@
-"""Shards, the model files that are trained on them, and the scores made of them."""
+"""Shards, and the model files that are trained on them."""
 
 import json
 import subprocess
@@ -23,7 +23,6 @@ from deepcams.training import engine
 from deepcams.training.prepare import write_frames, write_shard
 from deepcams.training.shards import read_shard
 from deepcams.training.train import train
-from deepcams.validation.evaluation import configured_method, evaluate_month, write_tables
 from tests.conftest import ROOT
 
 REGION = coarse_grid(Region(north=45.0, west=0.0, south=25.5, east=24.0))
@@ -35,8 +34,11 @@ TRAINING = {
     "seed": 1,
     "precision": "float32",
     "threads": 1,
+    "ema": None,
+    "domain": "single",
+    "latitude_weights": True,
+    "resolution": "fine",
 }
-KERNEL = {"network": "learned_kernel", "recipe": "corrected"}
 LIGHT = {
     "temporal": {"network": "flow_residual", "recipe": "corrected", "features": 8},
     "spatial": {"network": "pixel_shuffle", "recipe": "corrected", "features": 8},
@@ -82,10 +84,10 @@ def shard(tmp_path_factory):
 
 def test_a_shard_holds_the_fields_their_block_means_and_what_they_are(shard):
     found = read_shard(shard)
-    assert isinstance(found.fine, np.memmap)
+    assert isinstance(found.fine[3], np.memmap)
     assert found.fine.shape == (25, *refine(REGION).shape)
     assert found.coarse.shape == (25, *REGION.shape)
-    assert (found.operator, found.synthetic) == ("block_mean", "made up")
+    assert (found.operator, found.about["synthetic"]) == ("block_mean", "made up")
     np.testing.assert_array_equal(found.coarse[3], block_mean(np.array(found.fine[3]), REGION))
     assert np.isnan(found.fine[7]).all()
     assert np.isnan(found.coarse[7]).all()
@@ -142,10 +144,10 @@ def test_an_interpolation_leaves_no_curves_and_returns_no_figures(tmp_path):
 
 
 def test_a_model_file_says_what_it_holds_and_where_it_comes_from(shard, tmp_path):
-    best = taught("spatial", [shard], tmp_path / "kernel.safetensors", network=KERNEL)
-    found = read(tmp_path / "kernel.safetensors", "spatial")
-    assert found.weights["kernel"].shape == (9, 1, 7, 7)
-    assert found.settings == {**KERNEL, "training": TRAINING, "transform": "none", "factor": 3}
+    best = taught("spatial", [shard], tmp_path / "model.safetensors")
+    found = read(tmp_path / "model.safetensors", "spatial")
+    assert found.weights["head.weight"].shape == (8, 1, 3, 3)
+    assert found.settings == {**LIGHT["spatial"], "training": TRAINING, "transform": "asinh", "factor": 3}
     index = json.loads((shard / "index.json").read_text())
     assert found.provenance == {
         "code": "c0de",
@@ -154,9 +156,37 @@ def test_a_model_file_says_what_it_holds_and_where_it_comes_from(shard, tmp_path
         "cell_methods": "time: mean (interval: 1 hour)",
         "collection": "aqc_tavg_1hr_g1440x721_v1",
         "synthetic": "made up",
+        "domain": "single",
+        "resolution": "fine",
+        "steps": 12,
+        "seed": 1,
+        "processes": 1,
         "validation": best,
     }
-    load(tmp_path / "kernel.safetensors", "spatial")
+    load(tmp_path / "model.safetensors", "spatial")
+
+
+def test_what_is_solved_for_in_one_step_is_both_best_and_last(shard, tmp_path):
+    names = {name: tmp_path / name for name in ("last", "curves", "state")}
+    settings = {"network": "least_squares", "recipe": "corrected"}
+    best = train("spatial", settings, [shard / "index.json"], tmp_path / "best", code="c0de", processes=4, **names)
+    found = read(tmp_path / "best", "spatial")
+    assert found.weights["kernel"].shape == (9, 1, 7, 7)
+    assert (found.settings, found.provenance["validation"]) == ({**settings, "transform": "none", "factor": 3}, best)
+    assert "processes" not in found.provenance
+    assert (tmp_path / "last").read_bytes() == (tmp_path / "best").read_bytes()
+    curves = pd.read_csv(names["curves"])
+    assert list(curves) == ["step", "loss", *HELD_OUT]
+    assert curves["step"].tolist() == [1]
+    assert not names["state"].exists()
+
+
+@pytest.mark.parametrize("stage", ["temporal", "spatial"])
+def test_workers_change_nothing_of_a_model_file(shard, tmp_path, stage):
+    settings = {**LIGHT[stage], "training": TRAINING | {"steps": 4, "domain": "mixed"}}
+    for workers in (0, 2):
+        train(stage, settings, [shard / "index.json"], tmp_path / str(workers), code="c0de", workers=workers)
+    assert (tmp_path / "0").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 def test_two_shards_of_one_name_are_both_on_record(shard, tmp_path):
@@ -164,7 +194,7 @@ def test_two_shards_of_one_name_are_both_on_record(shard, tmp_path):
     folder.mkdir(parents=True)
     source = month_file(tmp_path / "raw.nc", textured(25, refine(REGION), seed=5), refine(REGION))
     write_shard(source, folder / "index.json", {"operator": "block_mean", "sigma": 1.0})
-    taught("spatial", [shard, folder], tmp_path / "k.safetensors", network=KERNEL)
+    taught("spatial", [shard, folder], tmp_path / "k.safetensors")
     digests = read(tmp_path / "k.safetensors").provenance["shards"]
     expected = [json.loads((f / "index.json").read_text())["sha256"]["fine"] for f in (shard, folder)]
     assert list(digests.values()) == expected
@@ -206,7 +236,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("stage", ["temporal", "spatial"])
 def test_a_killed_training_ends_with_the_bytes_of_one_that_was_not(shard, tmp_path, stage, monkeypatch):
     kept, settings = [], {**LIGHT[stage], "training": TRAINING}
-    keep = engine._keep
+    keep = engine.keep
 
     def keep_and_stop(*arguments):
         keep(*arguments)
@@ -221,7 +251,7 @@ def test_a_killed_training_ends_with_the_bytes_of_one_that_was_not(shard, tmp_pa
 
     run(tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_keep", keep_and_stop)
+        patch.setattr(engine, "keep", keep_and_stop)
         with pytest.raises(Killed):
             run(tmp_path / "killed")
         assert [path.name for path in (tmp_path / "killed").iterdir()] == ["state"]
@@ -240,10 +270,10 @@ def test_what_was_left_of_another_training_is_not_gone_on_from(shard, tmp_path, 
     write_shard(source, other / "index.json", {"operator": "block_mean", "sigma": 1.0})
 
     def run(code="c0de", shard=shard, **training):
-        settings = {**KERNEL, "training": TRAINING | training}
+        settings = {**LIGHT["spatial"], "training": TRAINING | training}
         train("spatial", settings, [shard / "index.json"], tmp_path / "k", code=code, state=tmp_path / "state")
 
-    keep = engine._keep
+    keep = engine.keep
     kept = []
 
     def keep_and_stop(*arguments):
@@ -252,7 +282,7 @@ def test_what_was_left_of_another_training_is_not_gone_on_from(shard, tmp_path, 
         if len(kept) == 3:
             raise Killed
 
-    monkeypatch.setattr(engine, "_keep", keep_and_stop)
+    monkeypatch.setattr(engine, "keep", keep_and_stop)
     with pytest.raises(Killed):
         run()
     run(**({"shard": other} if "shard" in change else change))
@@ -265,14 +295,14 @@ def test_a_network_that_learns_needs_months(tmp_path):
 
 
 def test_training_that_diverges_or_lacks_room_ends_in_one_sentence(shard, tmp_path):
-    with pytest.raises(DeepcamsError, match=r"spatial network learned_kernel diverged at step .* learning rate"):
-        taught("spatial", [shard], tmp_path / "k", network=KERNEL, learning_rate=1e37)
+    with pytest.raises(DeepcamsError, match=r"spatial network pixel_shuffle diverged at step .* learning rate"):
+        taught("spatial", [shard], tmp_path / "k", learning_rate=1e37)
     with pytest.raises(DeepcamsError, match="patch"):
-        taught("spatial", [shard], tmp_path / "k", network=KERNEL, patch=40)
+        taught("spatial", [shard], tmp_path / "k", patch=40)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("network", [KERNEL, LIGHT["spatial"], LIGHT["temporal"]], ids=lambda entry: entry["network"])
+@pytest.mark.parametrize("network", [LIGHT["spatial"], LIGHT["temporal"]], ids=lambda entry: entry["network"])
 def test_bfloat16_learns_on_the_cpu_what_float32_does(shard, tmp_path, network):
     losses, stage = [], "temporal" if network is LIGHT["temporal"] else "spatial"
     for precision in ("float32", "bfloat16"):
@@ -284,19 +314,11 @@ def test_bfloat16_learns_on_the_cpu_what_float32_does(shard, tmp_path, network):
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
 
 
-@pytest.mark.parametrize(
-    ("network", "training"),
-    [
-        (KERNEL, {"steps": 150, "batch_size": 8, "patch": 12, "learning_rate": 0.003}),
-        (LIGHT["spatial"], {"steps": 150, "batch_size": 8, "learning_rate": 0.01}),
-    ],
-    ids=["learned_kernel", "pixel_shuffle"],
-)
-def test_training_in_space_beats_bicubic_on_held_out_and_on_other_fields(tmp_path, network, training):
+def test_training_in_space_beats_bicubic_on_held_out_and_on_other_fields(tmp_path):
     values, index = textured(25, refine(REGION), contrast=0.7), tmp_path / "2018-01" / "index.json"
     degradation = {"operator": "block_mean", "sigma": 1.0}
     write_frames(iter(values), hours(25), refine(REGION), index, degradation, {"source": "textured", "own": 25})
-    best = taught("spatial", [index.parent], tmp_path / "m", network=network, **training)
+    best = taught("spatial", [index.parent], tmp_path / "m", steps=150, batch_size=8, learning_rate=0.01)
     assert best["rmse"] < 0.95 * best["baseline_rmse"]
     assert best["mae"] < 0.95 * best["baseline_mae"]
     assert best["score"] == pytest.approx(
@@ -353,7 +375,8 @@ def test_training_code_is_reached_only_by_the_networks_that_need_it():
             assert catalogue.learns(stage, name) == (trainer is not None)
             if trainer:
                 assert trainer not in imported_modules(script)
-                assert callable(import_module(trainer).task)
+                module = import_module(trainer)
+                assert callable(getattr(module, "task", None)) != callable(getattr(module, "solve", None))
 
 
 def test_the_width_of_the_gaussian_goes_with_the_shard(tmp_path):
@@ -361,7 +384,7 @@ def test_the_width_of_the_gaussian_goes_with_the_shard(tmp_path):
     write_shard(source, tmp_path / "index.json", {"operator": "gaussian", "sigma": 3.0})
     assert read_shard(tmp_path).parameters == {"sigma": 3.0}
     with pytest.raises(DeepcamsError, match=r"19 × 25 nodes that can be used"):
-        taught("spatial", [tmp_path], tmp_path / "k", network=KERNEL, patch=16)
+        taught("spatial", [tmp_path], tmp_path / "k", patch=16)
 
 
 def test_an_edit_of_the_code_leaves_the_model_file_of_an_interpolation_as_it_is(tmp_path):
@@ -369,64 +392,6 @@ def test_an_edit_of_the_code_leaves_the_model_file_of_an_interpolation_as_it_is(
     for path, code in zip(paths, ("c0de", "0ther"), strict=True):
         train("spatial", {"network": "bicubic"}, [], path, code=code)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def test_scores_of_a_month_mark_the_configured_method_and_become_tables(shard, tmp_path):
-    train("temporal", {"network": "linear"}, [], tmp_path / "t.safetensors", code="c0de")
-    train("spatial", {"network": "bicubic"}, [], tmp_path / "s.safetensors", code="c0de")
-    models = {"temporal": tmp_path / "t.safetensors", "spatial": tmp_path / "s.safetensors"}
-    index = shard / "index.json"
-    evaluate_month("temporal", index, {"temporal": models["temporal"]}, tmp_path / "temporal.csv")
-    evaluate_month("spatial", index, {"spatial": models["spatial"]}, tmp_path / "spatial.csv", closure="block_mean")
-    evaluate_month("joint", index, models, tmp_path / "joint.csv", closure="none")
-    names = [configured_method(tmp_path / f"{stage}.csv") for stage in ("temporal", "spatial", "joint")]
-    assert names == ["linear", "bicubic+closure", "linear+bicubic"]
-    table = pd.read_csv(tmp_path / "temporal.csv")
-    found = read_shard(shard)
-    linear, fine = table[table["step"] == 0.25].set_index("method").loc["linear"], found.fine
-    # Windows of three hours from 0; the one with the missing hour 7 still offers hour 8.
-    pairs = [(k, j) for k in range(0, 24, 3) for j in (1, 2) if k + j != 7]
-    errors = [((3 - j) * fine[k] + j * fine[k + 3]) / 3 - fine[k + j] for k, j in pairs]
-    assert linear["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors, dtype=float))), rel=1e-5)
-    assert linear["mae"] == pytest.approx(np.mean(np.abs(errors), dtype=float), rel=1e-5)
-    inside = found.coarse[:, 1:-1, 1:-1]  # where it is used; degradation spoils the outermost nodes of a box
-    errors = [((3 - j) * inside[k] + j * inside[k + 3]) / 3 - inside[k + j] for k, j in pairs]
-    coarse = table[table["step"] == 0.75].set_index("method").loc["linear"]
-    assert coarse["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors, dtype=float))), rel=1e-5)
-    write_tables([tmp_path / "temporal.csv"], tmp_path / "table.csv", tmp_path / "table.md")
-    lines = (tmp_path / "table.md").read_text().splitlines()
-    assert "Configured: linear" in lines[0]
-    assert lines[-1].startswith("| average")
-    assert f"{linear['mae_mean_of_frames']:.3f}" in lines[-1]
-
-
-def test_only_the_region_and_the_months_own_hours_are_scored_in_space(tmp_path):
-    """A shard has a halo around the region and the next month's first hour; neither belongs to the score."""
-    values = textured(25, refine(REGION), seed=3)
-    times = np.datetime64("2018-01-31T00:30:00", "s") + np.arange(25) * np.timedelta64(3600, "s")
-    field = xr.DataArray(
-        values,
-        coords={"time": times, "latitude": refine(REGION).latitude, "longitude": refine(REGION).longitude},
-        dims=("time", "latitude", "longitude"),
-        name="pm25",
-        attrs={"units": "ug m-3", "cell_methods": "time: mean (interval: 1 hour)"},
-    )
-    write_field(tmp_path / "raw.nc", field, Encoding())
-    write_shard(tmp_path / "raw.nc", tmp_path / "index.json", {"operator": "block_mean", "sigma": 1.0})
-    assert read_shard(tmp_path).own == 24
-    train("spatial", {"network": "bicubic"}, [], tmp_path / "s.safetensors", code="c0de")
-    region = Region(north=39.0, west=6.0, south=31.5, east=18.0)
-    evaluate_month(
-        "spatial", tmp_path / "index.json", {"spatial": tmp_path / "s.safetensors"}, tmp_path / "s.csv", region=region
-    )
-    nearest = pd.read_csv(tmp_path / "s.csv").set_index("method").loc["nearest"]
-    fine = refine(coarse_grid(region))
-    assert (nearest["frames"], nearest["n"]) == (24, 24 * fine.shape[0] * fine.shape[1])
-    coarse = np.repeat(np.repeat(block_mean(values, REGION), 3, axis=1), 3, axis=2)[:, 1:-1, 1:-1]
-    rows = slice(24, 24 + fine.shape[0])
-    columns = slice(24, 24 + fine.shape[1])
-    error = (coarse - values)[:24, rows, columns].astype(float)
-    assert nearest["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
 
 
 def test_the_index_of_a_shard_is_small_and_names_its_arrays_by_checksum(shard):

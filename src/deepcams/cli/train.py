@@ -11,7 +11,17 @@ import numpy as np
 
 from deepcams.calendar import HOUR
 from deepcams.cli.options import check_output, degradation_parameters, must_exist
-from deepcams.config.networks import CLOSURES, FEATURES, LEARNING, LEVELS, NETWORKS, TRAINING, patch_multiple
+from deepcams.config.networks import (
+    CLOSURES,
+    EXAMPLES,
+    FEATURES,
+    LEARNING,
+    LEVELS,
+    MEANS,
+    NETWORKS,
+    TRAINING,
+    patch_multiple,
+)
 from deepcams.degrade.operators import OPERATORS
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import is_abandoned, owner, require_writable
@@ -25,6 +35,7 @@ Train the network for time or for space, and write its model file.
 The fields come from GEOS-CF files (PM25_RH35_GCC, 0.25°, whole or a box, consecutive hours), or from folders of shards
 that the workflow has made (results/shards/2018-06). The last tenth of each file's or month's hours is held out; the
 weights that do best there are written. A training that was stopped goes on from where it was with the same command.
+Several processes learn together if --processes says so, or if torchrun starts the command on several machines.
 
   deepcams train temporal time.safetensors results/demo/shards/2018-06
   deepcams train spatial space.safetensors results/demo/shards/2018-06 --steps 3000 --seed 2
@@ -49,7 +60,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, default=0.002, help="default: 0.002")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each process (default: 2)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw examples ahead (default: 2)")
+    parser.add_argument("--processes", type=int, default=1, help="processes that learn together (default: 1)")
+    parser.add_argument(
+        "--ema", type=float, metavar="DECAY", help="keep a running mean of the weights, with this decay"
+    )
+    parser.add_argument(
+        "--domain",
+        choices=("mixed", "single"),
+        help="learn under many degradations, or under the fields' own alone (default: as the recipe says)",
+    )
+    parser.add_argument(
+        "--resolution",
+        choices=("coarse", "fine", "both"),
+        help="in time: learn at 0.75°, at 0.25°, or at both (default: as the recipe says)",
+    )
     parser.add_argument("--degradation", choices=OPERATORS, help="of GEOS-CF files (default: block_mean)")
     parser.add_argument("--sigma", type=float, help="width of the gaussian degradation, fine cells (default: 1)")
 
@@ -70,7 +96,10 @@ def run(options: argparse.Namespace) -> None:
             _index(given, folder / f"{number}-{Path(given).stem}", degradation, options)
             for number, given in enumerate(options.fields)
         ]
-        best = train(options.stage, settings, indices, options.output, code="deepcams train", state=state)
+        means = {name: getattr(options, name) for name in MEANS}
+        best = train(options.stage, settings, indices, options.output, code="deepcams train", state=state, **means)
+    if not best:
+        return  # one of several processes, of which the first tells
     print(
         f"{options.output}: {options.stage} network {settings['network']}, best at step {best['step']}; on held-out "
         f"hours RMSE {best['rmse']:.3f} against {best['baseline_rmse']:.3f} and MAE {best['mae']:.3f} against "
@@ -88,16 +117,21 @@ def _settings(options: argparse.Namespace) -> dict:
         )
     small = [
         f"--{name.replace('_', '-')} {value:g}"
-        for name in ("steps", "batch_size", "patch", "learning_rate", "threads", "features", "levels")
+        for name in ("steps", "batch_size", "patch", "learning_rate", "threads", "processes", "features", "levels")
         if (value := getattr(options, name)) is not None and not 0 < value < np.inf
     ]
     if small:
         raise DeepcamsError(f"{', '.join(small)}: give more than 0.")
+    if options.workers < 0:
+        raise DeepcamsError(f"--workers {options.workers}: give 0 or more.")
+    if options.ema is not None and not 0 < options.ema < 1:
+        raise DeepcamsError(f"--ema {options.ema:g}: give a number between 0 and 1, such as 0.999.")
     if not 0 <= options.seed < 2**32:
         raise DeepcamsError(f"--seed {options.seed}: give 0 … {2**32 - 1}.")
     recipe = options.recipe
-    if recipe not in TRAINING[network]:
-        raise DeepcamsError(f"The network {network} has no recipe {recipe}; it has {', '.join(TRAINING[network])}.")
+    recipes = TRAINING.get(network, ("corrected",))
+    if recipe not in recipes:
+        raise DeepcamsError(f"The network {network} has no recipe {recipe}; it has {', '.join(recipes)}.")
     settings = {"network": network, "recipe": recipe}
     if network in FEATURES:
         settings["features"] = options.features or FEATURES[network][recipe]
@@ -107,12 +141,23 @@ def _settings(options: argparse.Namespace) -> dict:
         settings["levels"] = options.levels or LEVELS[network][recipe]
     elif options.levels:
         raise DeepcamsError(f"The network {network} has no --levels; only xvfi has.")
+    if options.resolution and options.stage == "spatial":
+        raise DeepcamsError("A spatial network has no --resolution: it leads from 0.75° to 0.25°.")
+    if network not in TRAINING:
+        return settings  # solved for, in one step
     multiple = patch_multiple(network, recipe, options.levels)
     patch = options.patch or max(32, multiple)
     if patch % multiple:
         raise DeepcamsError(f"--patch {patch}: with {settings['levels']} level(s) give a multiple of {multiple}.")
-    names = ("steps", "batch_size", "learning_rate", "seed", "precision", "threads")
-    return {**settings, "training": {**{name: getattr(options, name) for name in names}, "patch": patch}}
+    if options.batch_size % options.processes:
+        raise DeepcamsError(f"--batch-size {options.batch_size}: give a multiple of --processes {options.processes}.")
+    names = ("steps", "batch_size", "learning_rate", "seed", "precision", "threads", "ema")
+    examples = dict(EXAMPLES[recipe], domain=options.domain or EXAMPLES[recipe]["domain"])
+    if options.stage == "temporal":
+        examples["resolution"] = options.resolution or examples["resolution"]
+    else:
+        del examples["resolution"]
+    return {**settings, "training": {**{name: getattr(options, name) for name in names}, "patch": patch, **examples}}
 
 
 @contextmanager

@@ -7,14 +7,17 @@ import posixpath
 from collections.abc import Callable
 
 from deepcams.config.networks import (
+    EXAMPLES,
     FEATURES,
     LEARNING,
     LEVELS,
+    TRAINING,
     levels_of,
     network_of,
     patch_multiple,
     patch_room,
     patch_unit,
+    recipe_of,
     shape,
     usual_patch,
 )
@@ -192,13 +195,14 @@ def patch_fits(stage: str) -> Callable[..., list[str]]:
         recipe: str,
         network: str | None,
         levels: int | None = None,
+        resolution: str | None = None,
     ) -> list[str]:
         name = network_of(stage, networks, network)
-        if name not in LEARNING[stage] or region_on_nodes(region):
+        if name not in TRAINING or region_on_nodes(region):
             return []
-        multiple, room = patch_multiple(name, recipe, levels), patch_room(name, recipe, region)
-        whole = patch if patch is not None else usual_patch(name, recipe, levels, region)
-        unit, largest = patch_unit(name, recipe), room // multiple * multiple
+        multiple, room = patch_multiple(name, recipe, levels), patch_room(name, recipe, region, resolution)
+        whole = patch if patch is not None else usual_patch(name, recipe, levels, region, resolution)
+        unit, largest = patch_unit(name, recipe, resolution), room // multiple * multiple
         height = levels_of(name, recipe, levels)
         pyramid = f"{name} with {height} {'level' if height == 1 else 'levels'}"
         path = f"{stage}.training.patch"
@@ -220,6 +224,61 @@ def patch_fits(stage: str) -> Callable[..., list[str]]:
         return [
             f"{path}: {patch} given; allowed for {pyramid}: a multiple of {multiple} {unit}, at most {largest}. "
             f"The nearest is {nearest}."
+        ]
+
+    return condition
+
+
+def further_networks_fit(stage: str) -> Callable[..., list[str]]:
+    """A condition: there is room for a patch of every network that is compared."""
+
+    def condition(compared: list[str], region: dict | None, recipe: str, resolution: str | None = None) -> list[str]:
+        if region_on_nodes(region):
+            return []
+        found = []
+        for name in compared:
+            if usual_patch(name, recipe, None, region, resolution) <= 0:
+                smallest = f"{patch_multiple(name, recipe, None)} {patch_unit(name, recipe, resolution)}"
+                found.append(
+                    f"experiments.simulation.compare.{stage}: {name} learns from patches of {smallest} or more, for "
+                    "which the region with its halo has no room; enlarge the region, or leave it out."
+                )
+        return found
+
+    return condition
+
+
+def batch_shared_out(stage: str) -> Callable[..., list[str]]:
+    """A condition: every process gets as many examples of a batch."""
+
+    def condition(
+        processes: int, batch_size: int | None, networks: str, recipe: str, network: str | None, compared: list[str]
+    ) -> list[str]:
+        for name in [network_of(stage, networks, network), *compared]:
+            if name not in TRAINING:
+                continue
+            size = batch_size if batch_size is not None else TRAINING[name][recipe_of(name, recipe)]["batch_size"]
+            if size % processes:
+                fitting = [str(number) for number in range(1, 65) if size % number == 0]
+                return [
+                    f"{stage}.training.processes: {processes} given; allowed for batches of {size} patches, which "
+                    f"{name} learns from: {', '.join(fitting)}. Or make {stage}.training.batch_size a multiple."
+                ]
+        return []
+
+    return condition
+
+
+def rows_have_latitudes(stage: str) -> Callable[..., list[str]]:
+    """A condition: rows are not weighted by their latitudes where patches are turned."""
+
+    def condition(weights: bool | None, networks: str, recipe: str, network: str | None) -> list[str]:
+        name = network_of(stage, networks, network)
+        if not weights or name not in TRAINING or EXAMPLES[recipe_of(name, recipe)]["latitude_weights"]:
+            return []
+        return [
+            f"{stage}.training.latitude_weights: true given; allowed for {name} with the recipe {recipe}, which turns "
+            "patches, so that their rows have no latitude: false or null."
         ]
 
     return condition
@@ -256,10 +315,32 @@ CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
     (("temporal.features", "networks", "temporal.network"), features_in_fours),
     (("temporal.levels", "networks", "temporal.network"), has_size("levels", "temporal", LEVELS)),
     (
-        ("temporal.training.patch", "region", "networks", "recipe", "temporal.network", "temporal.levels"),
+        (
+            *("temporal.training.patch", "region", "networks", "recipe", "temporal.network", "temporal.levels"),
+            "temporal.training.resolution",
+        ),
         patch_fits("temporal"),
     ),
     (("spatial.training.patch", "region", "networks", "recipe", "spatial.network"), patch_fits("spatial")),
+    (
+        ("experiments.simulation.compare.temporal", "region", "recipe", "temporal.training.resolution"),
+        further_networks_fit("temporal"),
+    ),
+    (("experiments.simulation.compare.spatial", "region", "recipe"), further_networks_fit("spatial")),
+    *(
+        (
+            (
+                *(f"{stage}.training.processes", f"{stage}.training.batch_size", "networks", "recipe"),
+                *(f"{stage}.network", f"experiments.simulation.compare.{stage}"),
+            ),
+            batch_shared_out(stage),
+        )
+        for stage in LEARNING
+    ),
+    *(
+        ((f"{stage}.training.latitude_weights", "networks", "recipe", f"{stage}.network"), rows_have_latitudes(stage))
+        for stage in LEARNING
+    ),
     (("validation.minimum", "validation.maximum"), limits_in_order),
 ]
 

@@ -15,14 +15,14 @@ NETWORKS = {
 # As the catalogue of networks says, which stands above this module.
 LEARNING = {
     "temporal": ("xvfi", "flow_residual"),
-    "spatial": ("abpn", "pixel_shuffle", "learned_kernel"),
+    "spatial": ("abpn", "pixel_shuffle", "least_squares"),
 }
 
 # Sizes by network and recipe. A network without a size has none of that kind; one without a recipe, being no work of
 # the paper's, is as in the corrected one.
 FEATURES = {
     "xvfi": {"corrected": 64, "published": 64, "as_printed": 32},
-    "flow_residual": {"corrected": 48},
+    "flow_residual": {"corrected": 56},
     "abpn": {"corrected": 32, "published": 32, "as_printed": 32},
     "pixel_shuffle": {"corrected": 64},
 }
@@ -31,7 +31,8 @@ LEVELS = {"xvfi": {"corrected": 1, "published": 1, "as_printed": 5}}
 # How networks are trained where the configuration leaves it open, and which recipes a network has. Published is what
 # the released code does: in time about 199 epochs of 365 updates, each of one patch of 512 cells of 0.25°; in space
 # about 300 epochs of 1,095 updates, after which its weights were used. Its patches there have 120 nodes, for which
-# ABPN's attention takes hundreds of GB a batch; so 40, as in the work that ABPN comes from.
+# ABPN's attention takes hundreds of GB a batch; so 40, as in the work that ABPN comes from. A network that is not here
+# (least_squares) is solved for, which leaves nothing to set.
 TRAINING_KEYS = ("steps", "batch_size", "patch", "learning_rate")
 TRAINING = {
     network: {recipe: dict(zip(TRAINING_KEYS, values, strict=True)) for recipe, values in recipes.items()}
@@ -48,17 +49,28 @@ TRAINING = {
             "as_printed": (300_000, 16, 40, 0.0001),
         },
         "pixel_shuffle": {"corrected": (20_000, 16, 32, 0.002)},
-        "learned_kernel": {"corrected": (2_000, 16, 32, 0.001)},
     }.items()
 }
-FINE_PATCHES = {("xvfi", "published"), ("xvfi", "as_printed")}  # learn at 0.25° what they do at 0.75°, as in the paper
+# What they are trained on where the configuration leaves it open. The published recipe learns at 0.25° what is done at
+# 0.75°, and from mirrored and turned patches, whose rows have no latitude.
+EXAMPLES = {
+    recipe: dict(zip(("domain", "latitude_weights", "resolution"), values, strict=True))
+    for recipe, values in {
+        "corrected": ("mixed", True, "both"),
+        "published": ("single", False, "fine"),
+        "as_printed": ("single", False, "fine"),
+    }.items()
+}
+MEANS = ("workers", "processes")  # of a training; they change nothing that is learnt, or only its last digits
+PATCH_UNITS = {"coarse": "coarse nodes", "fine": "cells of 0.25°", "both": "nodes of 0.75° or 0.25°"}
 # Coarse nodes that are cut around a patch, for the network or for bicubic interpolation, which it is compared with.
-HALOS = {"flow_residual": 6, "abpn": 3, "pixel_shuffle": 6, "learned_kernel": 3}
+HALOS = {"flow_residual": 21, "abpn": 3, "pixel_shuffle": 6}
 XVFI_STRIDE = 16  # at full resolution; twice as much with each level below
 
 CLOSURES = {"corrected": "block_mean", "published": "none", "as_printed": "none"}
-SPARE = 12  # nodes around the region that training can use: of the halo of 16, degradation spoils up to four
+SPARE = 27  # nodes around the region that training can use: of the halo of 31, degradation spoils up to four
 GLOBE = (241, 480)  # coarse nodes in latitude and in longitude
+POLES = 2  # rows at each pole that patches degraded on their own stay away from
 
 
 def network_of(stage: str, networks: str, network: str | None) -> str:
@@ -74,8 +86,9 @@ def network_name(config: dict, stage: str) -> str:
 def network_settings(config: dict, stage: str) -> dict:
     """How the network of a stage is set up: what its model file holds, and what it is trained anew for.
 
-    config : checked. Returns network and, if it learns, recipe, features and levels where it has them, and training
-    with a number for whatever the configuration leaves open; `patch` is in coarse nodes or fine cells (`patch_unit`).
+    config : checked. Returns network and, if it learns, recipe, features and levels where it has them, and (unless it
+    is solved for in one step) training, with what network and recipe say for whatever the configuration leaves open and
+    without `MEANS`; `patch` is counted in `patch_unit`.
     An interpolation is the same in every recipe.
     """
     network, section = network_name(config, stage), config[stage]
@@ -87,14 +100,22 @@ def network_settings(config: dict, stage: str) -> dict:
         settings["features"] = _first(section["features"], FEATURES[network][recipe])
     if network in LEVELS:
         settings["levels"] = levels_of(network, recipe, section["levels"])
-    usual = TRAINING[network][recipe] | {"patch": usual_patch(network, recipe, section.get("levels"), config["region"])}
-    training = {key: _first(value, usual.get(key)) for key, value in section["training"].items()}
-    return settings | {"training": training}
+    if network not in TRAINING:
+        return settings
+    given = {key: value for key, value in section["training"].items() if key not in MEANS}
+    patch = usual_patch(network, recipe, section.get("levels"), config["region"], given.get("resolution"))
+    usual = TRAINING[network][recipe] | EXAMPLES[recipe] | {"patch": patch}
+    return settings | {"training": {key: _first(value, usual.get(key)) for key, value in given.items()}}
+
+
+def training_means(config: dict, stage: str) -> dict:
+    """How many processes draw examples (workers) and train (processes): nothing that a network is trained anew for."""
+    return {key: config[stage]["training"][key] for key in MEANS}
 
 
 def recipe_of(network: str, recipe: str) -> str:
     """The recipe that a network which learns follows: the configured one if it has it, else "corrected"."""
-    return recipe if recipe in TRAINING[network] else "corrected"
+    return recipe if recipe in TRAINING.get(network, ()) else "corrected"
 
 
 def closure(config: dict) -> str:
@@ -107,9 +128,16 @@ def levels_of(network: str, recipe: str, levels: int | None) -> int | None:
     return _first(levels, LEVELS[network][recipe]) if network in LEVELS else None
 
 
-def patch_unit(network: str, recipe: str) -> str:
-    """What a patch is counted in: "coarse nodes" (0.75°), or "cells of 0.25°" for what learns from those."""
-    return "cells of 0.25°" if (network, recipe) in FINE_PATCHES else "coarse nodes"
+def resolution_of(network: str, recipe: str, resolution: str | None) -> str:
+    """The fields that a network learns from: "coarse", "fine" or "both" in turn; coarse ones in space."""
+    if network not in LEARNING["temporal"]:
+        return "coarse"
+    return _first(resolution, EXAMPLES[recipe_of(network, recipe)]["resolution"])
+
+
+def patch_unit(network: str, recipe: str, resolution: str | None = None) -> str:
+    """What a patch is counted in: coarse nodes (0.75°), cells of 0.25°, or either where both are learnt from."""
+    return PATCH_UNITS[resolution_of(network, recipe, resolution)]
 
 
 def patch_multiple(network: str, recipe: str, levels: int | None) -> int:
@@ -117,20 +145,25 @@ def patch_multiple(network: str, recipe: str, levels: int | None) -> int:
     return XVFI_STRIDE * 2 ** levels_of(network, recipe, levels) if network in LEVELS else 1
 
 
-def patch_room(network: str, recipe: str, region: dict | None) -> int:
+def patch_room(network: str, recipe: str, region: dict | None, resolution: str | None = None) -> int:
     """The longest edge that there is for a patch, in its unit: the region with most of its halo.
 
     What is cut around a patch comes off it. Nothing is beyond the poles, which bounds patches on the globe (None).
     """
-    nodes = min(*shape(region)) + (2 * SPARE if region is not None else 0)
-    room = min(nodes, GLOBE[0]) - 2 * HALOS.get(network, 0)
-    return FACTOR * (room - 1) + 1 if (network, recipe) in FINE_PATCHES else room
+    nodes = GLOBE[0] - 2 * POLES
+    if region is not None:
+        nodes = min(nodes, min(shape(region)) + 2 * SPARE)
+    if resolution_of(network, recipe, resolution) == "fine":
+        nodes = FACTOR * (nodes - 1) + 1
+    return nodes - 2 * HALOS.get(network, 0)
 
 
-def usual_patch(network: str, recipe: str, levels: int | None, region: dict | None) -> int:
+def usual_patch(
+    network: str, recipe: str, levels: int | None, region: dict | None, resolution: str | None = None
+) -> int:
     """The recipe's patch, smaller where the region is and larger where the pyramid is; 0 if the region has no room."""
     multiple = patch_multiple(network, recipe, levels)
-    room = patch_room(network, recipe, region)
+    room = patch_room(network, recipe, region, resolution)
     return min(max(TRAINING[network][recipe_of(network, recipe)]["patch"], multiple), room // multiple * multiple)
 
 

@@ -17,7 +17,8 @@ from deepcams.grid.nodes import FACTOR
 class Entry:
     """Where a network is made: `function()`, or if it learns `make(settings)`, which gives it before training.
 
-    trainer : the module that teaches it, with `task(module, shards, settings)`; None if the network does not learn.
+    trainer : the module that teaches it, with `task(module, shards, settings)` for the training loop, or
+    `solve(module, shards)` if one step does; None if the network does not learn.
     gpu : whether its jobs ask for one.
     """
 
@@ -41,11 +42,12 @@ NETWORKS: dict[str, dict[str, Entry]] = {
         "linear": Entry(_TIME, "linear"),
         "nearest": Entry(_TIME, "nearest"),
         "linear_as_printed": Entry(_TIME, "linear_as_printed"),
+        "optical_flow": Entry("deepcams.models.optical_flow", "optical_flow"),
     },
     "spatial": {
         "abpn": Entry("deepcams.models.abpn", trainer=_IN_SPACE, gpu=True),
         "pixel_shuffle": Entry("deepcams.models.pixel_shuffle", trainer=_IN_SPACE),
-        "learned_kernel": Entry("deepcams.models.learned_kernel", trainer=_IN_SPACE),
+        "least_squares": Entry("deepcams.models.least_squares", trainer="deepcams.training.least_squares"),
         "bicubic": Entry(_SPACE, "bicubic"),
         "bilinear": Entry(_SPACE, "bilinear"),
         "nearest": Entry(_SPACE, "nearest"),

@@ -1,24 +1,27 @@
 """The training loop, the same for all networks: Adam, a bounded number of steps, validation, and resuming.
 
-Every update draws its examples from a generator seeded by (seed, step), so that a training that was killed goes on with
-the same losses as one that was not.
+Every example has its own random numbers, seeded by (seed, step, index), so that a training that was killed goes on with
+the same losses as one that was not, and that any process can draw any of the examples.
 """
 
+import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from deepcams.errors import DeepcamsError
-from deepcams.files.atomic import atomic_path
 from deepcams.progress import progress
+from deepcams.training.loader import Steps, workers_watched
+from deepcams.training.ranks import Ranks, ranks
+from deepcams.training.state import Progress, keep, kept, restore
 
 VALIDATIONS = 20  # in the course of a training
+KEPT = 250  # steps after which the state is kept if there is no validation before
 WARM_UP = 0.05  # share of the steps over which the corrected recipe's learning rate rises
 LARGEST_GRADIENT = 1.0  # norm
 Parts = dict[str, Any]
@@ -27,71 +30,66 @@ Parts = dict[str, Any]
 class Task(NamedTuple):
     """What is learnt: `deepcams.training.temporal` and `.spatial` make one.
 
-    draw : examples of a step, from its own random numbers.   loss : of the network on examples, with named parts.
+    draw : from step (1, 2, …) and indices in the joint batch, the examples of the training: a dataclass of tensors.
+    loss : of the network on examples, with named parts; all of them means over the examples, none of which changes what
+    another counts for.
     validate : named figures of the network, "score" among them, the lower the better; 1 is the baseline.
     rate : learning rate relative to the configured one, from the share of steps done (0 … 1).
     clips : whether gradients are clipped.
     """
 
     module: nn.Module
-    draw: Callable[[np.random.Generator], Any]
+    draw: Callable[[int, Iterable[int]], Any]
     loss: Callable[[nn.Module, Any], tuple[torch.Tensor, Parts]]
     validate: Callable[[nn.Module], dict[str, float]]
     rate: Callable[[float], float]
     clips: bool
 
 
-@dataclass
-class Progress:
-    """Where a training is: what is kept to go on from."""
-
-    step: int = 0
-    best_step: int = 0
-    best_score: float = float("inf")
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 def fit(task: Task, settings: dict, *, name: str, state: Path | None = None, key: str = "") -> Progress:
     """Train `task.module` in place; the module ends with the weights of the last step.
 
-    settings : steps, learning_rate, precision, threads and what the task reads.   name : of the network, for messages.
-    state : file to go on from after a kill, if the same training left it, which `key` tells; None: nothing is kept.
+    settings : steps, batch_size, learning_rate, precision, threads, what the task reads, and if wanted ema (decay of a
+    running mean of the weights, which is then what is validated, kept as the best and left in the module) and workers
+    (processes that draw examples).   name : of the network, for messages.   state : file to go on from after a kill, if
+    the same training left it, which `key` tells; None: nothing is kept.
+    Under torchrun every process takes its share of each batch, and the first one alone validates and writes.
     Returns the best weights by validation and the history: one row for each validation, with the mean of every part of
-    the loss since the row before. Raises DeepcamsError if loss or score is no longer finite; the last good state stays.
+    the loss since the row before; in the first process, the others lack figures.
+    Raises DeepcamsError if loss or score is no longer finite, in the first process, while the others end quietly; the
+    last good state stays.
     """
+    with workers_watched():  # from their beginning: one may die before the training has begun
+        return _fit(task, settings, name, state, key)
+
+
+def _fit(task: Task, settings: dict, name: str, state: Path | None, key: str) -> Progress:
+    team = ranks()
+    found = kept(state, key)
+    done = found["done"] if found else Progress()
+    steps = range(done.step + 1, settings["steps"] + 1)
+    share, place = team.share(settings["batch_size"]), team.place
+    examples = Steps(task.draw, steps, share, workers=settings.get("workers", 0), pinned=place.type == "cuda")
     torch.set_num_threads(settings["threads"])
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    layout = torch.channels_last if place.type == "cuda" else torch.contiguous_format
-    module = task.module.to(place, memory_format=layout).train()
-    optimiser = torch.optim.Adam(module.parameters(), lr=settings["learning_rate"])
-    steps = settings["steps"]
-    every = max(1, steps // VALIDATIONS)
-    done = _resumed(state, key, module, optimiser)
-    sums: dict[str, float] = {}
-    for step in progress(range(done.step + 1, steps + 1), f"train {name}", "steps"):
-        rate = settings["learning_rate"] * task.rate((step - 1) / steps)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        examples = _moved(task.draw(np.random.default_rng([settings["seed"], step])), place)
-        with torch.autocast(place.type, torch.bfloat16, enabled=_is_mixed(settings["precision"], place)):
-            loss, parts = task.loss(module, examples)
-        _require_finite("loss", loss.item(), name, step, settings, state, done.step)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if task.clips:
-            nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
-        optimiser.step()
-        for part, value in {"loss": loss.detach(), **parts}.items():
-            sums[part] = sums.get(part, 0.0) + float(value)
-        if step % every == 0 or step == steps:
-            since = step - (int(done.history[-1]["step"]) if done.history else 0)
-            row = {"step": step, "learning_rate": rate, **{part: value / since for part, value in sums.items()}}
-            sums = {}
-            figures = _validated(task, module)  # the last update may have spoilt the weights
-            _require_finite("held-out error", figures["score"], name, step, settings, state, done.step)
-            _record(done, row, figures, module)
-            _keep(state, key, done, module, optimiser)
+    with team.joined(place):
+        team.require_same(done.step, place, f"the step that {state} was kept at")
+        learner = _Learner(task, settings, team, place)
+        if found:
+            restore(state, found, learner.parts)
+        course = _Course(done, settings, team, place, name, state)
+        every = max(1, settings["steps"] // VALIDATIONS)
+        told = progress(steps, f"train {name}", "steps") if team.rank == 0 else steps
+        for step, batch in zip(told, examples, strict=True):
+            course.note(step, learner.update(step, batch))
+            validates = step % every == 0 or step == settings["steps"]
+            if validates or step % KEPT == 0:
+                course.catch_up()
+                if validates:
+                    course.record(step, learner)
+                done.step = step
+                if team.rank == 0:
+                    keep(state, key, done, learner.parts)
+        learner.finish()
     return done
 
 
@@ -107,44 +105,121 @@ def falling(factor: float, shares: tuple[float, ...]) -> Callable[[float], float
     return lambda share: factor ** sum(share >= mark for mark in shares)
 
 
-def _validated(task: Task, module: nn.Module) -> dict[str, float]:
-    module.eval()
-    with torch.inference_mode():
-        figures = task.validate(module)
-    module.train()
-    return figures
+class _Learner:
+    """The network, what updates its weights, and their running mean where that is wanted."""
+
+    def __init__(self, task: Task, settings: dict, team: Ranks, place: torch.device):
+        layout = torch.channels_last if place.type == "cuda" else torch.contiguous_format
+        self._task, self._settings, self._place = task, settings, place
+        self.module = task.module.to(place, memory_format=layout).train()
+        self.averaged = copy.deepcopy(self.module).eval() if settings.get("ema") is not None else None
+        self._lesson = team.shared(_Lesson(self.module, task.loss))
+        self._optimiser = torch.optim.Adam(self.module.parameters(), lr=settings["learning_rate"])
+        self._mixed = _is_mixed(settings["precision"], place)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Everything that has a state, by the name it is kept under."""
+        parts = {"weights": self.module, "optimiser": self._optimiser}
+        return parts if self.averaged is None else {**parts, "averaged": self.averaged}
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network whose errors and weights count."""
+        return self.module if self.averaged is None else self.averaged
+
+    def rate(self, step: int) -> float:
+        return self._settings["learning_rate"] * self._task.rate((step - 1) / self._settings["steps"])
+
+    def update(self, step: int, batch: Any) -> Parts:
+        """Move the weights; returns this process's losses, which a GPU may still be busy with."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.rate(step)
+        with torch.autocast(self._place.type, torch.bfloat16, enabled=self._mixed):
+            loss, parts = self._lesson(_moved(batch, self._place))
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._task.clips:
+            nn.utils.clip_grad_norm_(self.module.parameters(), LARGEST_GRADIENT)
+        self._optimiser.step()
+        if self.averaged is not None:
+            decay = min(self._settings["ema"], (1 + step) / (10 + step))  # forgets where it began
+            means, weights = (list(module.parameters()) for module in (self.averaged, self.module))
+            get_ema_multi_avg_fn(decay)(means, weights, step)
+        return {"loss": loss.detach(), **parts}
+
+    def validated(self) -> dict[str, float]:
+        self.judged.eval()
+        with torch.inference_mode():
+            figures = self._task.validate(self.judged)
+        self.module.train()
+        return figures
+
+    def finish(self) -> None:
+        if self.averaged is not None:
+            self.module.load_state_dict(self.averaged.state_dict())
 
 
-def _record(done: Progress, row: dict, figures: dict[str, float], module: nn.Module) -> None:
-    done.step = int(row["step"])
-    done.history.append({**row, **figures})
-    if figures["score"] < done.best_score or not done.best:
-        done.best_score, done.best_step = figures["score"], done.step
-        done.best = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
+class _Lesson(nn.Module):
+    """The loss as what a network computes, which is what torch can share out."""
+
+    def __init__(self, network: nn.Module, loss: Callable):
+        super().__init__()
+        self.network, self._loss = network, loss
+
+    def forward(self, examples: Any) -> tuple[torch.Tensor, Parts]:
+        return self._loss(self.network, examples)
 
 
-def _keep(state: Path | None, key: str, done: Progress, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    if state is not None:
-        with atomic_path(state) as temporary:
-            torch.save(
-                {"key": key, "done": vars(done), "weights": module.state_dict(), "optimiser": optimiser.state_dict()},
-                temporary,
-            )
+class _Course:
+    """The losses of all processes together, looked at one step late, so that a GPU need not wait to be looked at."""
 
+    def __init__(self, done: Progress, settings: dict, team: Ranks, place: torch.device, name: str, state: Path | None):
+        self._done, self._settings, self._team, self._place = done, settings, team, place
+        self._name, self._state = name, state
+        self._late: tuple[int, list[str], torch.Tensor] | None = None
 
-def _resumed(state: Path | None, key: str, module: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
-    """The state a killed training left, if it was this one; else the beginning."""
-    if state is None or not state.is_file():
-        return Progress()
-    try:
-        kept = torch.load(state, map_location="cpu", weights_only=True)
-        if kept["key"] != key:
-            return Progress()
-        module.load_state_dict(kept["weights"])
-        optimiser.load_state_dict(kept["optimiser"])
-        return Progress(**kept["done"])
-    except Exception as error:  # torch has many, and its words are not for whom this message is for
-        raise DeepcamsError(f"{state}, which a stopped training left, is damaged. Delete it and run again.") from error
+    def note(self, step: int, losses: Parts) -> None:
+        """Take the losses of a step."""
+        values = torch.stack([torch.as_tensor(value, device=self._place).double() for value in losses.values()])
+        values = self._team.mean(values)
+        self.catch_up()
+        self._late = step, list(losses), values
+
+    def catch_up(self) -> None:
+        """Add up what was noted. Ends the training if a loss is not finite."""
+        if self._late is None:
+            return
+        step, names, values = self._late
+        self._late = None
+        for part, value in zip(names, values.tolist(), strict=True):
+            if part == "loss":
+                self._require_finite("loss", value, step)
+            self._done.sums[part] = self._done.sums.get(part, 0.0) + value
+
+    def record(self, step: int, learner: _Learner) -> None:
+        """Validate, and add a row to the history. Ends the training if the last update has spoilt the weights."""
+        done = self._done
+        figures = learner.validated() if self._team.rank == 0 else {"score": math.nan}
+        figures["score"] = self._team.told(figures["score"], self._place)
+        self._require_finite("held-out error", figures["score"], step)
+        since = step - (int(done.history[-1]["step"]) if done.history else 0)
+        means = {part: value / since for part, value in done.sums.items()}
+        done.history.append({"step": step, "learning_rate": learner.rate(step), **means, **figures})
+        done.sums = {}
+        if figures["score"] < done.best_score or not done.best:
+            done.best_score, done.best_step = figures["score"], step
+            done.best = {key: value.detach().cpu().clone() for key, value in learner.judged.state_dict().items()}
+
+    def _require_finite(self, what: str, value: float, step: int) -> None:
+        if math.isfinite(value):
+            return
+        good, rate = self._done.step, self._settings["learning_rate"]
+        kept_there = f" The state of step {good} is kept in {self._state}." if self._state is not None and good else ""
+        self._team.refuse(
+            f"Training {self._name} diverged at step {step}: the {what} is {value}.{kept_there} Lower the learning "
+            f"rate, now {rate:g} (training.learning_rate, --learning-rate), and run again; that begins anew."
+        )
 
 
 def _is_mixed(precision: str, place: torch.device) -> bool:
@@ -155,15 +230,3 @@ def _moved(examples: Any, place: torch.device) -> Any:
     if place.type == "cpu":
         return examples
     return type(examples)(**{key: value.to(place, non_blocking=True) for key, value in vars(examples).items()})
-
-
-def _require_finite(
-    what: str, value: float, name: str, step: int, settings: dict, state: Path | None, good: int
-) -> None:
-    if math.isfinite(value):
-        return
-    kept = f" The state of step {good} is kept in {state}." if state is not None and good else ""
-    raise DeepcamsError(
-        f"Training {name} diverged at step {step}: the {what} is {value}.{kept} Lower the learning rate, now "
-        f"{settings['learning_rate']:g} (training.learning_rate, --learning-rate), and run again; that begins anew."
-    )

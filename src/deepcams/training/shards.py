@@ -4,7 +4,7 @@ import errno
 import json
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +15,46 @@ from deepcams.files.checksum import sha256
 from deepcams.grid.nodes import Grid
 
 
+class Frames:
+    """The array of a .npy file, mapped anew for every access: what is asked for is a view of a map of its own.
+
+    A map that stays open keeps every page of the file that was ever touched in the process's memory, in time all of
+    them; this one goes with the view. Opening takes a few ten microseconds.
+    """
+
+    def __init__(self, path: str | Path):
+        opened = np.load(path, mmap_mode="r")
+        if not opened.flags.c_contiguous:
+            raise ValueError(f"{path} is in Fortran order")
+        self.shape, self.dtype = opened.shape, opened.dtype
+        self._path, self._offset = str(path), opened.offset
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key) -> np.ndarray:
+        return np.memmap(self._path, self.dtype, "r", self._offset, self.shape)[key]
+
+
 @dataclass(frozen=True, eq=False)
 class Shard:
     """A month of hourly GEOS-CF and its degraded companion.
 
-    fine : (T, H, W), coarse : (T, h, w) float32 memory maps, ug m-3, NaN where missing.  times : (T,) datetime64[s].
+    fine : (T, H, W), coarse : (T, h, w) float32 on disk, ug m-3, NaN where missing.  times : (T,) datetime64[s].
     operator, parameters : the degradation.  own : how many of the frames, from the first on, are the month's own; the
-    one after them is the next month's first, there to close the last interval.
+    one after them is the next month's first, there to close the last interval.  about : what else the index says:
+    source, checksums, and cell_methods, collection and synthetic where they are known.
     """
 
-    fine: np.ndarray
-    coarse: np.ndarray
+    fine: Frames | np.ndarray
+    coarse: Frames | np.ndarray
     times: np.ndarray
     fine_grid: Grid
     coarse_grid: Grid
     operator: str
     parameters: dict[str, float]
     own: int
-    synthetic: str | None
+    about: dict = field(default_factory=dict)
 
 
 class ShardWriter:
@@ -101,7 +123,7 @@ def read_shard(folder: str | Path) -> Shard:
     folder = Path(folder)
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("fine", "coarse")}
+        arrays = {name: Frames(folder / f"{name}.npy") for name in ("fine", "coarse")}
         grids = {name: _grid(index["grids"][name]) for name in arrays}
         times = np.array(index["times"], dtype="datetime64[s]")
     except (OSError, ValueError, KeyError) as error:
@@ -120,7 +142,7 @@ def read_shard(folder: str | Path) -> Shard:
         operator=index["operator"],
         parameters={"sigma": index["sigma"]} if index["operator"] == "gaussian" else {},
         own=index.get("own", int((times.astype("datetime64[M]") == times[0].astype("datetime64[M]")).sum())),
-        synthetic=index.get("synthetic"),
+        about={key: value for key, value in index.items() if key not in ("times", "grids")},
     )
 
 

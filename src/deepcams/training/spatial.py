@@ -1,8 +1,9 @@
 """What networks for space learn: the fine field behind a degraded one, from patches of GEOS-CF."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -10,43 +11,49 @@ from torch.nn import functional
 from deepcams.grid.nodes import FACTOR
 from deepcams.models.kernels import SIZE, bicubic_kernels
 from deepcams.training.engine import Task, falling, warm_cosine
-from deepcams.training.held_out import Errors, without_halo
+from deepcams.training.held_out import Errors, held_out, mean_concentration, without_halo
 from deepcams.training.losses import spatial_loss
-from deepcams.training.samples import Refinements, draw_refinements
+from deepcams.training.samples import Drawing, Refinements, draw_refinements, drawing_of, generators
 from deepcams.training.shards import Shard
 
-VALIDATION_PATCHES = 64
-BATCH = 8  # validation patches at a time
 # Epochs 499 and 999 of 1000 in the released code.
 MILESTONES = (0.499, 0.999)
 
 
 def task(module: nn.Module, shards: Sequence[Shard], settings: dict) -> Task:
-    """The task of `deepcams.training.engine`. settings : batch_size, patch, seed of the configuration."""
+    """The task of `deepcams.training.engine`.
+
+    settings : batch_size, patch, seed, domain and latitude_weights of the configuration.
+    """
     corrected = module.recipe == "corrected"
-    patch, seed, halo = settings["patch"], settings["seed"], module.halo
-
-    def draw(random: np.random.Generator) -> Refinements:
-        return draw_refinements(shards, random, settings["batch_size"], patch, halo, "training", flips=not corrected)
-
-    # Always the same, and with a halo of bicubic's at least, which they are compared with.
-    wider = max(halo, SIZE // 2)
-    held_out = [
-        draw_refinements(
-            shards, np.random.default_rng([seed, 0, number]), BATCH, patch, wider, "validation", flips=False
-        )
-        for number in range(VALIDATION_PATCHES // BATCH)
-    ]
+    drawing = drawing_of(module, settings)
+    seed = settings["seed"]
+    # With a halo of bicubic's at least, which they are compared with.
+    wider = max(module.halo, SIZE // 2)
+    single = replace(drawing, halo=wider, flips=False, mixed=False)
+    examples = held_out(lambda indices: draw_refinements(shards, generators(seed, 0, indices), single, "validation"))
+    scale = mean_concentration([part.fine for part in examples])
     return Task(
         module,
-        draw,
-        loss=lambda network, examples: spatial_loss(
-            network(network.transform.forward(examples.coarse)), examples.fine, network.transform, network.recipe
-        ),
-        validate=lambda network: _validate(network, held_out, wider),
+        partial(_draw, tuple(shards), drawing, seed),
+        loss=lambda network, examples: _loss(network, examples, module, scale),
+        validate=lambda network: _validate(network, examples, wider),
         rate=warm_cosine if corrected else falling(0.1, MILESTONES),
         clips=corrected,
     )
+
+
+def _draw(shards: Sequence[Shard], drawing: Drawing, seed: int, step: int, indices: Iterable[int]) -> Refinements:
+    """Examples of a step."""
+    return draw_refinements(shards, generators(seed, step, indices), drawing, "training")
+
+
+def _loss(
+    network: nn.Module, examples: Refinements, module: nn.Module, scale: float
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Of the network, which may be wrapped and lack the attributes of `module`."""
+    found = network(module.transform.forward(examples.coarse))
+    return spatial_loss(found, examples.fine, module.transform, module.recipe, examples.weight, scale)
 
 
 def _validate(module: nn.Module, held_out: list[Refinements], wider: int) -> dict[str, float]:

@@ -1,7 +1,9 @@
-"""A 7×7 kernel for each of the nine fine nodes around a coarse one: the smallest network for space that learns.
+"""A 7×7 kernel for each of the nine fine nodes around a coarse one: the best that a linear method of its reach can do.
 
-Linear super-resolution by a learned kernel is the yardstick between bicubic interpolation, where it starts, and a
-deep network; fitted to real fields it beats bicubic by about 12 % in RMSE.
+It is the yardstick between bicubic interpolation, where it starts, and a deep network. Its weights are not trained but
+solved for (`deepcams.training.least_squares`). Learnt from one half of GEOS-CF's western half-globe and tried on the
+other, and the other way round, its RMSE is 11 and 7 % below bicubic's from block means, 12 and 10 % from imresize.
+Bicubic interpolation with closure is 15 % below itself there, and closure adds little to these kernels.
 """
 
 import torch
@@ -15,7 +17,7 @@ from deepcams.models.manner import Manner
 from deepcams.models.transform import TRANSFORMS
 
 
-class LearnedKernel(nn.Module):
+class LeastSquares(nn.Module):
     """Nine kernels, one for each fine node (3i + a, 3j + b), a, b = -1, 0, 1, of coarse node (i, j)."""
 
     halo = SIZE // 2
@@ -29,10 +31,10 @@ class LearnedKernel(nn.Module):
 
     def forward(self, coarse: torch.Tensor) -> torch.Tensor:
         """Refine (B, 1, H + 6, W + 6), ug m-3: (B, 1, 3H, 3W). Raises ValueError for another shape."""
-        require_frames(coarse, self.halo, "LearnedKernel")
+        require_frames(coarse, self.halo, "LeastSquares")
         return functional.pixel_shuffle(functional.conv2d(coarse, self.kernel), FACTOR)
 
 
-def make(settings: dict) -> LearnedKernel:
-    """The network before training; it has no sizes to set."""
-    return LearnedKernel()
+def make(settings: dict) -> LeastSquares:
+    """The network before it is solved for, which is bicubic; it has no sizes to set."""
+    return LeastSquares()
