@@ -1,5 +1,6 @@
 """Maps and figures: geometry, what is drawn, and the same bytes for the same data."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from scipy.interpolate import RegularGridInterpolator
 
 from deepcams.errors import DeepcamsError
+from deepcams.grid.box import busiest_box
 from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, fine_globe, refine
 from deepcams.report import figures, skill_figure, station_figures, training_figure
 from deepcams.report.maps import Frame, draw_field, equal_earth, frame_of, inverse_equal_earth, sample
@@ -102,11 +104,11 @@ def test_the_busiest_box_holds_the_plume_and_starts_on_a_coarse_node():
     grid = fine_globe()
     field = np.full(grid.shape, 3.0)
     field[300:330:2, 900:940:2] = 300.0
-    rows, columns, box = figures.busiest_box(field, grid)
+    rows, columns, box = busiest_box(field, grid)
     assert rows.start <= 300 and rows.stop >= 330 and columns.start <= 900 and columns.stop >= 940
     assert rows.start % 3 == 0 and columns.start % 3 == 0
     assert box.shape == (rows.stop - rows.start, columns.stop - columns.start)
-    assert figures.busiest_box(PRODUCT[0], FINE)[2].shape == FINE.shape
+    assert busiest_box(PRODUCT[0], FINE)[2].shape == FINE.shape
 
 
 def test_scales_have_round_ends_and_readable_ticks():
@@ -176,7 +178,20 @@ def curves():
                          "baseline_rmse": 3.2, "baseline_mae": 1.3, "score": [1.2, 0.8, 1.1]})  # fmt: skip
 
 
+def months():
+    return skill_figure.months(
+        {
+            "temporal": {"2020-01": skill("temporal", "linear", -12.0, 1.0, 0.75),
+                         "2020-02": skill("temporal", "linear", 3.0, np.nan, 0.75), "2020-03": []},
+            "spatial": {"2020-02": skill("spatial", "bicubic+closure", 240.0, 1.0)},
+            "joint": {"2020-01": []},
+        }
+    )  # fmt: skip
+
+
 FIGURES = {
+    "months": months,
+    "no months": lambda: skill_figure.months({"temporal": {}}),
     "differences": differences,
     "no differences": lambda: skill_figure.differences([]),
     "training": lambda: training_figure.training(curves()),
@@ -226,6 +241,80 @@ def test_differences_carry_per_cent_their_zero_and_their_intervals():
     bars = [segment[:, 0].tolist() for found in left.collections for segment in found.get_segments()]
     assert [-13.0, -11.0] in bars
     assert left.get_xlim()[0] < -13 and left.get_xlim()[1] > 4
+
+
+def test_what_is_far_worse_is_a_number_at_the_edge_and_does_not_press_the_rest_together():
+    rows = [*skill("temporal", "linear", -12.0, 1.0, 0.75), *skill("temporal", "bad", 240.0, 5.0, 0.75)]
+    figure = skill_figure.differences(rows)
+    assert "+240.0" in texts(figure)
+    assert all(axes.get_xlim()[1] < 70 for axes in figure.axes)
+    ends = [float(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() == ">"]
+    assert ends == [skill_figure.MOST]
+
+
+def test_further_networks_operators_and_orders_have_groups_of_their_own():
+    one = skill("spatial", "bicubic", -7.0, 1.0)[0]
+    further = dataclasses.replace(one, configured="other", kind="further", difference_percent=-1.25)
+    operator = dataclasses.replace(one, degradation="point", kind="operator", difference_percent=33.0)
+    rows = [
+        one, dataclasses.replace(further, baseline="bicubic+closure", difference_percent=-2.5), further,
+        operator, dataclasses.replace(operator, baseline="nearest", difference_percent=-44.0),
+        dataclasses.replace(operator, configured="other", difference_percent=-55.0),
+        dataclasses.replace(one, stage="joint", kind="order", baseline="network, space first", difference_percent=-0.5),
+    ]  # fmt: skip
+    figure = skill_figure.differences(rows)
+    shown = texts(figure)
+    headings = [text for text in shown if text.startswith("In ")]
+    assert headings == [
+        "In space (0.25°): network against",
+        "In space (0.25°): further networks against bicubic+closure",
+        "In space: network against bicubic, input by",
+        "In time, then in space, against first in space, then in time",
+    ]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["bicubic", "other", "point", "network"]
+    for text, there in (("−7.0", True), ("−2.5", True), ("+33.0", True), ("−0.5", True), ("−44.0", False)):
+        assert (text in shown) == there
+    assert "−1.2" not in shown and "−55.0" not in shown
+
+
+def test_months_carry_their_baseline_their_zero_and_their_intervals():
+    figure = months()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "In time: RMSE", "In time: MAE", "In space: RMSE", "In space: MAE",
+    ]  # fmt: skip
+    left = figure.axes[0]
+    assert left.get_ylabel() == "against\nlinear (%)"
+    assert [tick.get_text() for tick in figure.axes[2].get_xticklabels()] == ["2020-01", "2020-02", "2020-03"]
+    assert any(np.allclose(line.get_ydata(), 0) for line in left.lines)
+    dots = {float(line.get_xdata()[0]): float(line.get_ydata()[0]) for line in left.lines if len(line.get_xdata()) == 1}
+    assert dots == {0.0: -12.0, 1.0: 3.0}  # nothing in March
+    bars = [segment[:, 1].tolist() for found in left.collections for segment in found.get_segments()]
+    assert [-13.0, -11.0] in bars and len(bars) == 3  # February has no interval
+    (dot,) = (line for line in figure.axes[2].lines if len(line.get_xdata()) == 1)
+    assert list(dot.get_xdata()) == [1.0] and figure.axes[2].get_ylim()[1] < 70
+    for text in ("lower error", "higher error", "too few days for an interval"):
+        assert text in texts(figure)
+
+
+def test_a_month_is_compared_with_the_main_baseline_at_the_resolution_of_use():
+    rows = [
+        {"step": step, "day": f"2020-{month}-{day:02d}", "method": method, "configured": method == "net",
+         "degradation": operator, "n": 10, "squared_error": 10 * error**2 * factor, "absolute_error": 10 * error}
+        for month, factor in (("02", 1.0), ("01", 4.0))
+        for step, operator in ((0.25, "own"), (0.25, "other"), (0.75, "own"))
+        for method, error in (("bicubic+closure", 2.0), ("bicubic", 9.0), ("net", 1.0 if operator == "own" else 7.0))
+        for day in range(1, 9)
+    ]  # fmt: skip
+    found = skill_figure.compare_by_month("spatial", pd.DataFrame(rows))
+    assert list(found) == ["2020-01", "2020-02"]
+    for month, rmse in (("2020-01", 2.0), ("2020-02", 1.0)):
+        assert [(row.metric, row.baseline, row.step) for row in found[month]] == [
+            ("rmse", "bicubic+closure", 0.25), ("mae", "bicubic+closure", 0.25),
+        ]  # fmt: skip
+        assert found[month][0].value == pytest.approx(rmse)
+        assert found[month][0].difference_percent == pytest.approx(-50.0)
+    alone = [row for row in rows if row["method"] != "bicubic+closure"]
+    assert skill_figure.compare_by_month("spatial", pd.DataFrame(alone)) == {"2020-01": [], "2020-02": []}
 
 
 def test_a_training_shows_its_errors_beside_the_baseline_s_and_the_weights_that_are_used():

@@ -42,7 +42,7 @@ def test_temporal_scores_the_two_hours_inside_each_window(fields):
     assert result["margin"] == {"nodes": 0, "degrees": 0.0}
     assert result["nodes"] == list(BOX_FINE.shape)
     assert result["degradation"] is None
-    assert set(result["methods"]) == {"linear", "nearest", "linear_as_printed"}
+    assert set(result["methods"]) == {"linear", "nearest", "linear_as_printed", "optical_flow"}
 
 
 def test_temporal_after_degradation_is_scored_on_coarse_nodes(fields):

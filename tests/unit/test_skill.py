@@ -7,16 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcams.degrade.operators import degrade
 from deepcams.errors import DeepcamsError
-from deepcams.grid.nodes import Region, coarse_grid, refine
-from deepcams.models.checkpoint import save
-from deepcams.training.shards import ShardWriter
 from deepcams.validation import skill
-from deepcams.validation.evaluation import evaluate_month, write_tables
-from deepcams.validation.skill import Skill, compare, compare_months, lines_to_tell, read_skill, sentence, write_skill
-
-REGION = coarse_grid(Region(north=39.0, west=6.0, south=31.5, east=18.0))
+from deepcams.validation.skill import Skill, compare, lines_to_tell, notes, read_skill, sentence, write_skill
 
 
 def row(low, difference, high, **changes):
@@ -140,89 +133,68 @@ def test_a_table_is_read_as_it_was_written_and_can_be_required_to_show_skill(tmp
         read_skill(tmp_path / "bad.csv")
 
 
-@pytest.fixture
-def shard(tmp_path):
-    """Six days of January over the Mediterranean and a halo, with a missing hour."""
-    fine_grid = refine(REGION)
-    hours = 6 * 24 + 1
-    rng = np.random.default_rng(7)
-    fine = 30 + np.cumsum(rng.normal(size=(hours, *fine_grid.shape)), axis=0).astype(np.float32)
-    fine[31] = np.nan
-    coarse = degrade(fine, fine_grid, "block_mean")
-    times = np.datetime64("2020-01-26T00:30:00", "s") + np.arange(hours) * np.timedelta64(3600, "s")
-    folder = tmp_path / "shards" / "2020-01"
-    with ShardWriter(folder, times, fine_grid, REGION, {"operator": "block_mean", "sigma": 1.0}) as shard:
-        shard.write(0, fine, coarse)
-    for stage, network in (("temporal", "nearest"), ("spatial", "bicubic")):
-        save(
-            tmp_path / f"{stage}.safetensors", stage, network, settings={"network": network}, weights={}, provenance={}
-        )
-    return folder, fine, coarse
+def further(table, group, **columns):
+    """A table of `days` whose baselines are the methods named so, with what a joined table says more."""
+    return table.assign(baseline=table["method"].isin(["linear", "nearest"]), group=group, **columns)
 
 
-def test_a_month_is_scored_in_time_where_networks_are_used_and_as_in_the_paper(shard, tmp_path):
-    folder, fine, coarse = shard
-    evaluate_month(
-        "temporal", folder / "index.json", {"temporal": tmp_path / "temporal.safetensors"}, tmp_path / "2020-01.csv",
-        days=tmp_path / "2020-01-days.csv",
-    )  # fmt: skip
-    table = pd.read_csv(tmp_path / "2020-01.csv")
-    sums = pd.read_csv(tmp_path / "2020-01-days.csv")
-    assert list(table)[:5] == ["month", "step", "method", "configured", "frames"]
-    assert list(sums) == ["step", "day", "method", "configured", "n", "squared_error", "absolute_error"]
-    assert list(zip(table["step"], table["method"], strict=True)) == [
-        (step, method) for step in (0.75, 0.25) for method in ("linear", "linear_as_printed", "nearest")
+def test_further_networks_are_compared_with_every_baseline_and_with_nothing_else():
+    table = days({"linear": 4.0, "nearest": 9.0, "pretrained": 3.0, "network": 3.24})
+    rows = compare("temporal", further(table, table["method"]))
+    assert [(r.kind, r.configured, r.baseline) for r in rows[::2]] == [
+        (skill.CONFIGURED, "network", "linear"),
+        (skill.CONFIGURED, "network", "nearest"),
+        (skill.FURTHER, "pretrained", "linear"),
+        (skill.FURTHER, "pretrained", "nearest"),
     ]
-    assert (table["configured"] == (table["method"] == "nearest")).all()
-    for step, field in ((0.75, coarse[:, 1:-1, 1:-1].astype(float)), (0.25, fine.astype(float))):
-        expected = {}
-        for k in range(0, 144, 3):
-            for j in (1, 2):
-                error = ((3 - j) * field[k] + j * field[k + 3]) / 3 - field[k + j]
-                if np.isfinite(error).all():
-                    expected.setdefault((k + j) // 24, []).append(error)
-        linear = table[(table["step"] == step) & (table["method"] == "linear")].iloc[0]
-        errors = np.concatenate([np.ravel(part) for part in expected.values()])
-        assert linear["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
-        daily = sums[(sums["step"] == step) & (sums["method"] == "linear")]
-        assert list(daily["day"]) == [f"2020-01-{day}" for day in range(26, 32)]
-        squares = [sum(np.sum(error**2) for error in expected[day]) for day in range(6)]
-        assert daily["squared_error"].to_numpy() == pytest.approx(np.array(squares), rel=1e-4)
-        assert daily["n"].iloc[1] == daily["n"].iloc[0] * 15 // 16  # the missing hour
+    assert [r.configured for r in skill.main_rows(rows)] == ["network"] * 4
+    assert [line.split(":")[0] for line in lines_to_tell(rows)] == ["temporal"]
+    text = notes(rows)[0.75, ""]
+    assert text.count("\n- ") == 4 + 2
+    assert "- pretrained against linear: RMSE −13.4 % (−13.4 … −13.4), MAE −25.0 % (−25.0 … −25.0)" in text
 
 
-def test_tables_in_words_stand_below_each_resolution(shard, tmp_path):
-    scores, sums = tmp_path / "2020-01.csv", tmp_path / "2020-01-days.csv"
-    models = {stage: tmp_path / f"{stage}.safetensors" for stage in ("temporal", "spatial")}
-    evaluate_month("temporal", shard[0] / "index.json", {"temporal": models["temporal"]}, scores, days=sums)
-    rows = compare_months("temporal", [sums])
-    assert [r.verdict for r in rows if r.baseline == "linear"] == [skill.WORSE] * 4
-    notes = {step: skill.markdown_section([r for r in rows if r.step == step]) for step in (0.75, 0.25)}
-    write_tables([scores], tmp_path / "temporal.csv", tmp_path / "temporal.md", notes)
-    lines = (tmp_path / "temporal.md").read_text().splitlines()
-    headings = [number for number, line in enumerate(lines) if line.startswith("## ")]
-    assert [lines[number][:11] for number in headings] == ["## At 0.75°", "## At 0.25°"]
-    for step, part in ((0.75, lines[headings[0] : headings[1]]), (0.25, lines[headings[1] :])):
-        assert sum(line.startswith("| average |") for line in part) == 1
-        sentences = [line.removeprefix("- ") for line in part if line.startswith("- ")]
-        assert sentences == [sentence(r) for r in rows if r.step == step]
-    assert any("above linear." in line for line in lines)
-
-    evaluate_month("joint", shard[0] / "index.json", models, scores, days=sums, closure="block_mean")
-    assert list(pd.read_csv(scores)["step"].unique()) == [0.25]
-    write_tables([scores], tmp_path / "joint.csv", tmp_path / "joint.md")
-    text = (tmp_path / "joint.md").read_text()
-    assert "## " not in text and "Configured: nearest+bicubic+closure" in text
-    main = [r for r in compare_months("joint", [sums]) if r.baseline == "linear+bicubic+closure"]
-    assert len(main) == 2
+def test_a_network_is_still_compared_with_a_baseline_that_is_configured():
+    table = days({"linear": 4.0, "nearest": 9.0, "pretrained": 3.0}, configured="linear")
+    rows = compare("temporal", further(table, table["method"]))
+    assert {(r.kind, r.configured, r.baseline) for r in rows} == {
+        (skill.CONFIGURED, "linear", "nearest"),
+        (skill.FURTHER, "pretrained", "linear"),
+        (skill.FURTHER, "pretrained", "nearest"),
+    }
 
 
-def test_a_month_without_any_value_has_no_days_and_no_rows(shard, tmp_path):
-    folder = shard[0]
-    np.load(folder / "fine.npy", mmap_mode="r+")[:] = np.nan
-    np.load(folder / "coarse.npy", mmap_mode="r+")[:] = np.nan
-    evaluate_month(
-        "spatial", folder / "index.json", {"spatial": tmp_path / "spatial.safetensors"}, tmp_path / "s.csv",
-        days=tmp_path / "d.csv",
-    )  # fmt: skip
-    assert compare_months("spatial", [tmp_path / "d.csv"]) == []
+def test_the_two_orders_of_a_pair_are_compared_with_each_other():
+    table = days({"linear": 4.0, "a+b": 3.0, "b+a": 2.7, "network": 3.1, "krowten": 3.5})
+    group = table["method"].map({"linear": "baselines", "a+b": "a", "b+a": "a", "network": "n", "krowten": "n"})
+    rows = [r for r in compare("joint", further(table, group)) if r.kind == skill.ORDER]
+    assert {(r.configured, r.baseline) for r in rows} == {("a+b", "b+a"), ("network", "krowten")}
+    assert "### Time first against space first\n\n- a+b against b+a: RMSE +5.4 %" in notes(rows)[0.75, ""]
+
+
+def test_other_operators_are_kept_apart_from_the_configured_one():
+    table = pd.concat(
+        days({"bicubic": 4.0, "lanczos3": 4.0, "network": error}, step=0.25).assign(degradation=operator)
+        for operator, error in (("gaussian", 3.0), ("point", 5.0))
+    )
+    rows = compare("spatial", table)
+    assert [(r.degradation, r.kind, r.baseline) for r in rows[::2]] == [
+        ("gaussian", skill.CONFIGURED, "bicubic"),
+        ("gaussian", skill.CONFIGURED, "lanczos3"),
+        ("point", skill.OPERATOR, "bicubic"),
+        ("point", skill.OPERATOR, "lanczos3"),
+    ]
+    assert {r.degradation for r in skill.main_rows(rows)} == {"gaussian"}
+    text = notes(rows)
+    assert list(text) == [(0.25, "gaussian"), (0.25, "point")]
+    assert text[0.25, "point"] == (
+        "Input degraded by point:\n\n"
+        "- network against bicubic: RMSE +11.8 % (+11.8 … +11.8), MAE +25.0 % (+25.0 … +25.0)\n"
+    )
+
+
+def test_methods_of_different_nodes_are_refused():
+    table = days({"linear": 4.0, "network": 3.0})
+    table.loc[(table["method"] == "network") & (table["day"] == "2018-07-03"), "n"] -= 1
+    with pytest.raises(DeepcamsError, match="not scored on the same nodes"):
+        compare("temporal", table)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 
+WILDCARDS = ("experiment", "stage", "network", "method", "year", "month")  # in the order of names of logs
 PARTS = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
 
 
@@ -56,7 +57,7 @@ def jobs_in(text: str) -> Counter:
         name = re.match(r"(?:local)?rule (\w+):", block).group(1)
         found = re.search(r"^ +wildcards: (.*)$", block, flags=re.MULTILINE)
         values = dict(item.split("=") for item in found.group(1).split(", ")) if found else {}
-        where = "-".join(values[key] for key in ("experiment", "year", "month") if key in values)
+        where = "-".join(values[key] for key in WILDCARDS if key in values)
         if name != "all":
             jobs[f"{name} {where}".strip()] += 1
     return jobs

@@ -62,8 +62,8 @@ def test_files_damaged_on_the_disk_are_not_built_upon(twin):
     results = twin.path / "results/tiny"
     flip(results / "spatial/2019-12.nc")
     flip(results / "temporal/2020-01.nc")
-    flip(results / "models/simulation/spatial/model.safetensors")
-    scores = results / "evaluation/spatial/2020-01.csv"
+    flip(results / "models/simulation/spatial/pixel_shuffle/model.safetensors")
+    scores = results / "evaluation/spatial/pixel_shuffle/2020-01.csv"
     year, month = results / "2019/pm25_hourly.nc", results / "spatial/2020-01.nc"
     remove(year, month, scores)
     targets = [str(path.relative_to(twin.path)) for path in (year, month, scores)]
@@ -71,7 +71,7 @@ def test_files_damaged_on_the_disk_are_not_built_upon(twin):
     damaged = {
         "assemble_year/2019": "spatial/2019-12.nc",
         "downscale_spatial/2020-01": "temporal/2020-01.nc",
-        "evaluate_spatial/2020-01": "models/simulation/spatial/model.safetensors",
+        "evaluate_spatial/pixel_shuffle-2020-01": "models/simulation/spatial/pixel_shuffle/model.safetensors",
     }
     for job, name in damaged.items():
         assert_one_sentence(process, results / f"logs/{job}.log", f"results/tiny/{name} is not the file", "damaged")
@@ -82,7 +82,7 @@ def test_files_damaged_on_the_disk_are_not_built_upon(twin):
 
 def test_a_damaged_model_is_refused_even_with_a_matching_checksum(finished, tmp_path):
     results = finished.path / "results/tiny"
-    content = (results / "models/real/spatial/model.safetensors").read_bytes()
+    content = (results / "models/real/spatial/pixel_shuffle/model.safetensors").read_bytes()
     for number, spoilt in enumerate((b"", content[:20], content[:-3], b"<html>" + content[6:])):
         model = tmp_path / f"{number}.safetensors"
         model.write_bytes(spoilt)
@@ -282,10 +282,10 @@ def test_killed_jobs_go_on_where_they_stopped_and_give_the_same_bytes(twin, fini
 
 
 def test_a_killed_training_goes_on_where_it_stopped_and_gives_the_same_bytes(twin, started):
-    target = "results/tiny/models/real/temporal/model.safetensors"
+    target = "results/tiny/models/real/temporal/flow_residual/model.safetensors"
     longer = (target, "--config", "temporal={features: 4, training: {steps: 200}}")
     folder = (twin.path / target).parent
-    state, log = folder / "training.pt", twin.path / "results/tiny/logs/train_temporal/real.log"
+    state, log = folder / "training.pt", twin.path / "results/tiny/logs/train_temporal/real-flow_residual.log"
 
     def made():
         return {name: (folder / name).read_bytes() for name in ("model.safetensors", "last.safetensors", "curves.csv")}

@@ -14,19 +14,23 @@ def count_rules(jobs):
 
 
 YEAR = "results/2015/pm25_hourly.nc"
-MODELS = {"train_temporal": 2, "train_spatial": 2}  # for the experiment, and for the product
+# Jobs by what is configured: for the experiment and for the product; least squares are for the experiment alone.
+LEARNING = {"train_temporal": 2, "train_spatial": 2, "derive_network": 1}
+INTERPOLATING = {"derive_network": 4}
 
 
 @pytest.mark.parametrize(
-    ("choice", "months_of_geoscf"),
+    ("choice", "months_of_geoscf", "models", "networks_in_space"),
     [
-        (None, 36),  # networks learn from 2018 to 2020, of which 2020 is also the test year
-        ("networks=light", 36),
-        ("recipe=published", 36),
-        ("networks=interpolation", 12),  # nothing is learnt, so only the test year is asked for
+        (None, 36, LEARNING, 2),  # networks learn from 2018 to 2020, of which 2020 is also the test year
+        ("networks=light", 36, LEARNING, 2),
+        ("recipe=published", 36, LEARNING, 2),
+        ("networks=interpolation", 12, INTERPOLATING, 1),  # nothing is learnt, so only the test year is asked for
     ],
 )
-def test_production_plans_eighteen_years_without_credentials_or_network(checkout, choice, months_of_geoscf):
+def test_production_plans_eighteen_years_without_credentials_or_network(
+    checkout, choice, months_of_geoscf, models, networks_in_space
+):
     months = 12 * 18
     arguments = ("all", "--config", choice) if choice else ("all",)
     assert count_rules(checkout.planned(*arguments, configfile=None)) == Counter(
@@ -36,11 +40,13 @@ def test_production_plans_eighteen_years_without_credentials_or_network(checkout
         assemble_year=18,
         retrieve_geoscf=months_of_geoscf,
         degrade_geoscf=months_of_geoscf,
-        **MODELS,
-        evaluate_temporal=12,
-        evaluate_spatial=12,
-        evaluate_joint=12,
+        **models,
+        evaluate_temporal=12 * 3,  # the baselines, what comes with the package, and the configured network
+        evaluate_spatial=12 * (2 + networks_in_space),
+        evaluate_joint=12 * 3,
         summarise_evaluation=1,
+        cut_zoom=2,
+        plot_zoom=2,
         retrieve_openaq=36,
         collocate_stations=36,
         validate_year=18,
@@ -50,32 +56,67 @@ def test_production_plans_eighteen_years_without_credentials_or_network(checkout
     )
 
 
-@pytest.mark.parametrize(("choice", "months_of_geoscf"), [(None, 36), ("networks=interpolation", 0)])
-def test_one_year_plans_its_own_months_and_what_its_networks_learn_from(checkout, choice, months_of_geoscf):
+@pytest.mark.parametrize(
+    ("choice", "months_of_geoscf", "models"),
+    [
+        (None, 36, {"train_temporal": 1, "train_spatial": 1}),
+        ("networks=interpolation", 0, {"derive_network": 2}),
+    ],
+)
+def test_one_year_plans_its_own_months_and_what_its_networks_learn_from(checkout, choice, months_of_geoscf, models):
     arguments = (YEAR, "--config", choice) if choice else (YEAR,)
     jobs = checkout.planned(*arguments, configfile=None)
     assert count_rules(jobs) == Counter(
         retrieve_cams=12,
-        train_temporal=1,
-        train_spatial=1,
         downscale_temporal=12,
         downscale_spatial=12,
         assemble_year=1,
+        **models,
     ) + Counter(retrieve_geoscf=months_of_geoscf, degrade_geoscf=months_of_geoscf)
     assert {job.split()[1][:4] for job in jobs if "cams" in job or "downscale" in job} == {"2015"}
-    assert {job.split()[1] for job in jobs if job.startswith("train")} == {"real"}
+    assert {job.split()[1][:4] for job in jobs if job.startswith(("train", "derive"))} == {"real"}
 
 
 @pytest.mark.parametrize(
-    "choice", [(), ("networks=interpolation", "spatial={network: learned_kernel}")], ids=["both", "one of them"]
+    ("networks", "rules"),
+    [
+        (("temporal/xvfi", "spatial/abpn"), ("train_temporal {}-xvfi", "train_spatial {}-abpn")),
+        (
+            ("temporal/linear", "spatial/least_squares"),
+            ("derive_network {}-temporal-linear", "derive_network {}-spatial-least_squares"),
+        ),
+    ],
+    ids=["both", "one of them"],
 )
-def test_networks_that_learn_ask_for_the_papers_training_years(checkout, choice):
+def test_networks_that_learn_ask_for_the_papers_training_years(checkout, networks, rules):
     for experiment, years in (("real", (2018, 2019, 2020)), ("simulation", (2018, 2019))):
-        models = [f"results/models/{experiment}/{stage}/model.safetensors" for stage in ("temporal", "spatial")]
-        jobs = checkout.planned(*models, *(("--config", *choice) if choice else ()), configfile=None)
+        models = [f"results/models/{experiment}/{network}/model.safetensors" for network in networks]
         months = [f"{year}-{month:02d}" for year in years for month in range(1, 13)]
         expected = [f"{rule}_geoscf {month}" for rule in ("retrieve", "degrade") for month in months]
-        assert jobs == Counter([*expected, f"train_temporal {experiment}", f"train_spatial {experiment}"])
+        expected += [rule.format(experiment) for rule in rules]
+        assert checkout.planned(*models, configfile=None) == Counter(expected)
+
+
+def test_experiments_that_learn_from_the_same_months_share_one_training(checkout):
+    jobs = checkout.planned(configfile="config/demo.yaml")
+    trained = {job.split()[1] for job in jobs if job.startswith("train")}
+    assert trained == {"simulation-flow_residual", "simulation-pixel_shuffle"}
+
+
+def test_compared_networks_are_trained_for_the_experiment_and_scored_in_pairs(checkout):
+    plain = checkout.planned()
+    choice = "experiments={simulation: {compare: {temporal: [xvfi], spatial: [abpn]}}}"
+    more = checkout.planned("all", "--config", choice)
+    assert more - plain == Counter(
+        [
+            "train_temporal simulation-xvfi",
+            "train_spatial simulation-abpn",
+            "evaluate_temporal xvfi-2020-01",
+            "evaluate_spatial abpn-2020-01",
+            "evaluate_joint xvfi+abpn-2020-01",
+        ]
+    )
+    assert not plain - more
 
 
 def rules_asking_for_a_gpu(text):
@@ -176,7 +217,7 @@ def test_every_rule_says_what_it_makes_and_what_it_needs():
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
         for block in path.read_text().split("\nrule ")[1:]:
             name = block.split(":")[0]
-            for part in ('"""', *(f"{name}:" for name in PARTS), "mem_mb=", "runtime=", "code=script_digest("):
+            for part in ('"""', *(f"{name}:" for name in PARTS), "mem_mb=", "runtime=", "code="):
                 assert part in block, f"rule {name} has no {part}"
             assert f"../scripts/{name}.py" in block
 

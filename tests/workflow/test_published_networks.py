@@ -52,8 +52,8 @@ def runs(finished, tmp_path_factory) -> dict[str, Path]:
         for process in pool.map(run, PATCHES):
             assert process.returncode == 0, process.stdout[-8000:]
             assert set(jobs_in(process.stdout)) == {
-                "train_temporal real",
-                "train_spatial real",
+                "train_temporal real-xvfi",
+                "train_spatial real-abpn",
                 "downscale_temporal 2019-12",
                 "downscale_spatial 2019-12",
                 "assemble_year 2019",
@@ -110,7 +110,7 @@ def test_model_files_and_product_say_what_was_run(runs, years, recipe):
     }
     transform = {"corrected": "asinh", "published": "clipped_800"}[recipe]
     for stage, (network, sizes, patch) in expected.items():
-        model = read(runs[recipe] / f"models/real/{stage}/model.safetensors", stage)
+        model = read(runs[recipe] / f"models/real/{stage}/{network}/model.safetensors", stage)
         assert model.network == network
         assert {key: model.settings[key] for key in sizes} == sizes
         assert (model.settings["recipe"], model.settings["transform"]) == (recipe, transform)

@@ -9,6 +9,8 @@ from collections import Counter
 
 import pytest
 
+from deepcams.config.networks import FEATURES
+
 pytestmark = pytest.mark.xdist_group("workflow")
 
 MONTHS = ("2019-12", "2020-01")
@@ -16,17 +18,13 @@ YEARS = ("2019", "2020")
 
 
 def jobs(*names):
-    """Counter of jobs; "rule *" stands for the rule's jobs of both months, "rule +" for those of both years."""
-    found = Counter()
+    """Counter of jobs, each once; "rule *" stands for the rule's jobs of both months, "rule +" for both years'."""
+    found = set()
     for name in names:
         rule, _, which = name.partition(" ")
-        if which == "*":
-            found.update(f"{rule} {month}" for month in MONTHS)
-        elif which == "+":
-            found.update(f"{rule} {year}" for year in YEARS)
-        else:
-            found[name] += 1
-    return found
+        places = {"*": MONTHS, "+": YEARS}.get(which, (which,))
+        found |= {f"{rule} {place}".strip() for place in places}
+    return Counter(found)
 
 
 TEST = "2020-01"
@@ -38,15 +36,36 @@ ASSEMBLY = ("assemble_year +", *VALIDATION)
 PRODUCT = ("downscale_spatial *", "assemble_year +", *STATIONS)  # from the hourly coarse fields on
 # What scores networks; each list ends with the tables, and leads to the reports that show them.
 TABLES = ("summarise_evaluation",)
-SPATIAL_SCORES = (f"evaluate_spatial {TEST}", f"evaluate_joint {TEST}", *TABLES)
-TEMPORAL_SCORES = (f"evaluate_temporal {TEST}", f"evaluate_joint {TEST}", *TABLES)
-SCORES = (f"evaluate_temporal {TEST}", *SPATIAL_SCORES)
+OWN = {"temporal": "flow_residual", "spatial": "pixel_shuffle", "joint": "flow_residual+pixel_shuffle"}
+
+
+def scores(stage, *methods):
+    """Jobs that score methods of a stage; "own" is the configured network."""
+    return tuple(f"evaluate_{stage} {OWN[stage] if method == 'own' else method}-{TEST}" for method in methods)
+
+
+ALL = ("baselines", "pretrained", "own")
+ZOOMS = ("plot_zoom temporal", "plot_zoom spatial")
+SPATIAL_SCORES = (*scores("spatial", "own"), *scores("joint", "own"), "cut_zoom spatial", "plot_zoom spatial", *TABLES)
+TEMPORAL_SCORES = (
+    *scores("temporal", "own"), *scores("joint", "own"), "cut_zoom temporal", "plot_zoom temporal", *TABLES
+)  # fmt: skip
+OWN_SCORES = tuple(dict.fromkeys((*TEMPORAL_SCORES, *SPATIAL_SCORES)))
+SHIPPED = {stage: (*scores(stage, "pretrained"), *scores("joint", "pretrained")) for stage in ("temporal", "spatial")}
+LEAST_SQUARES = ("derive_network simulation-spatial-least_squares", *scores("spatial", "least_squares"))
+ALL_SCORES = (
+    *scores("temporal", *ALL), *scores("spatial", *ALL, "least_squares"), *scores("joint", *ALL),
+    "cut_zoom temporal", "cut_zoom spatial", *ZOOMS, *TABLES,
+)  # fmt: skip
 # What follows from the networks of one stage, and of both.
 TEMPORAL = ("downscale_temporal *", *TEMPORAL_SCORES, *PRODUCT)
 SPATIAL = (*SPATIAL_SCORES, *PRODUCT)
-TRAIN_TEMPORAL = ("train_temporal simulation", "train_temporal real")
-TRAIN_SPATIAL = ("train_spatial simulation", "train_spatial real")
-NETWORKS = (*TRAIN_TEMPORAL, *TRAIN_SPATIAL, "downscale_temporal *", *SCORES, *PRODUCT)
+TRAIN_TEMPORAL = ("train_temporal simulation-flow_residual", "train_temporal real-flow_residual")
+TRAIN_SPATIAL = ("train_spatial simulation-pixel_shuffle", "train_spatial real-pixel_shuffle")
+TRAIN = (*TRAIN_TEMPORAL, *TRAIN_SPATIAL)
+FOLLOWING = ("downscale_temporal *", *PRODUCT)
+NETWORKS = (*TRAIN, *OWN_SCORES, *FOLLOWING)
+DATA = (*TRAIN, LEAST_SQUARES[0], *ALL_SCORES, *FOLLOWING)
 
 
 def edit(path, old, new):
@@ -62,25 +81,35 @@ EDITS = [
     ("a docstring", "src/deepcams/degrade/operators.py", "Make a coarse field", "Make one coarse field", ()),
     ("a comment in a script", "workflow/scripts/assemble_year.py", "\nwith", "\n# Join.\nwith", ()),
     ("a plotting function", "src/deepcams/report/station_figures.py", *IMPORT, FIGURES),
-    ("the figures' style", "src/deepcams/report/style.py", *IMPORT, FIGURES),
+    ("the figures' style", "src/deepcams/report/style.py", *IMPORT, (*FIGURES, *ZOOMS)),
     ("the figure of the trainings", "src/deepcams/report/training_figure.py", *IMPORT, PAGES),
     ("the report's page", "src/deepcams/report/page.py", "LARGEST = 10_000_000", "LARGEST = 9_000_000", PAGES),
     ("the page's template", "src/deepcams/report/page.html", "</body>", "<!-- x --></body>", PAGES),
     ("an operator of the degradation", "src/deepcams/degrade/operators.py", "4 * sigma + 0.5", "5 * sigma",
-     ("degrade_geoscf *", *NETWORKS)),
+     ("degrade_geoscf *", *DATA)),
     ("the assembly", "src/deepcams/product/year.py", "    join_files(", "    assert months\n    join_files(", ASSEMBLY),
     ("the version", "src/deepcams/version.py", '"0.1.0"', '"0.2.0"', ()),
     ("the quality control", "src/deepcams/validation/quality.py", "2000.0", "1999.0", STATIONS),
-    ("a network for time", "src/deepcams/models/flow_residual.py", *IMPORT, (*TRAIN_TEMPORAL, *TEMPORAL)),
-    ("a network for space", "src/deepcams/models/pixel_shuffle.py", *IMPORT, (*TRAIN_SPATIAL, *SPATIAL)),
+    ("a network for time", "src/deepcams/models/flow_residual.py", *IMPORT,
+     (*TRAIN_TEMPORAL, *TEMPORAL, *SHIPPED["temporal"])),
+    ("a network for space", "src/deepcams/models/pixel_shuffle.py", *IMPORT,
+     (*TRAIN_SPATIAL, *SPATIAL, *SHIPPED["spatial"])),
+    ("least squares", "src/deepcams/models/least_squares.py", *IMPORT, (*LEAST_SQUARES, *TABLES, *PAGES)),
+    ("how least squares are solved", "src/deepcams/training/least_squares.py", *IMPORT,
+     (*LEAST_SQUARES, *TABLES, *PAGES)),
+    ("the tables' layout", "src/deepcams/validation/tables.py", *IMPORT, (*TABLES, *PAGES)),
+    ("what the paper prints", "src/deepcams/validation/published_tables.csv", "0.9541", "0.9542", (*TABLES, *PAGES)),
+    ("the figure of a moment", "src/deepcams/report/zoom_figure.py", *IMPORT,
+     (*ZOOMS, *PAGES)),
     ("networks not configured: for time", "src/deepcams/models/xvfi.py", *IMPORT, ()),
     ("networks not configured: for space", "src/deepcams/models/abpn.py", *IMPORT, ()),
     ("an interpolation, a baseline of the scores", "src/deepcams/models/temporal_interpolation.py", *IMPORT,
-     (*SCORES, *VALIDATION)),
+     (*ALL_SCORES, *VALIDATION)),
     ("how networks learn in time", "src/deepcams/training/temporal.py", *IMPORT, (*TRAIN_TEMPORAL, *TEMPORAL)),
     ("how networks learn in space", "src/deepcams/training/spatial.py", *IMPORT, (*TRAIN_SPATIAL, *SPATIAL)),
     ("the losses", "src/deepcams/training/losses.py", *IMPORT, NETWORKS),
-    ("how networks are run", "src/deepcams/models/frames.py", *IMPORT, NETWORKS),
+    ("how networks are run", "src/deepcams/models/frames.py", *IMPORT,
+     (*NETWORKS, *SHIPPED["temporal"], *SHIPPED["spatial"], *LEAST_SQUARES)),
 ]  # fmt: skip
 
 
@@ -100,35 +129,65 @@ def test_editing_what_teaches_networks_concerns_no_interpolation(finished):
     path = finished.path / "src/deepcams/training/losses.py"
     before = path.read_text()
     plan = finished.planned("all", "--config", "networks=interpolation")
-    assert {job for job in plan if job.startswith("train")} == set(TRAIN_TEMPORAL + TRAIN_SPATIAL)
+    made = {f"derive_network {e}-{n}" for e in ("simulation", "real") for n in ("temporal-linear", "spatial-bicubic")}
+    assert {job for job in plan if job.startswith(("train", "derive"))} == made
     try:
         edit(path, *IMPORT)
-        for target in ("models/real/temporal/model.safetensors", "models/real/spatial/model.safetensors"):
-            assert finished.planned(f"results/tiny/{target}") == jobs(f"train_{target.split('/')[2]} real")
         assert finished.planned("all", "--config", "networks=interpolation") == plan
     finally:
         path.write_text(before)
 
 
+def instead(network, stage, pair):
+    """Jobs of an interpolation in place of a network: its model files, its scores, and what follows."""
+    return (
+        f"derive_network simulation-{stage}-{network}", f"derive_network real-{stage}-{network}",
+        f"evaluate_{stage} {network}-{TEST}", f"evaluate_joint {pair}-{TEST}",
+        f"cut_zoom {stage}", f"plot_zoom {stage}", *TABLES, *PRODUCT,
+    )  # fmt: skip
+
+
+def comparing(**networks):
+    """The setting that has further networks compared, by stage."""
+    return f"experiments={{simulation: {{compare: {{{', '.join(f'{k}: [{v}]' for k, v in networks.items())}}}}}}}"
+
+
+SCORED = (*(job for job in ALL_SCORES if "zoom" not in job), *PAGES)
+# Closure follows all networks for space that are scored, as they would be run.
+CLOSURE = (*SPATIAL, *scores("spatial", "pretrained", "least_squares"), *scores("joint", "pretrained"))
 # (settings, jobs that follow); None: all there are
 SETTINGS = [
-    ("spatial={closure: none}", SPATIAL),
-    ("recipe=published", SPATIAL),  # light networks are the same in every recipe, but for the closure after them
-    ("recipe=as_printed", SPATIAL),
+    ("spatial={closure: none}", CLOSURE),
+    ("recipe=published", CLOSURE),  # light networks are the same in every recipe, but for the closure after them
+    ("recipe=as_printed", CLOSURE),
+    (comparing(spatial="abpn"),
+     ("train_spatial simulation-abpn", f"evaluate_spatial abpn-{TEST}", f"evaluate_joint flow_residual+abpn-{TEST}",
+      *TABLES, *PAGES)),
+    (comparing(temporal="xvfi", spatial="pixel_shuffle"),
+     ("train_temporal simulation-xvfi", f"evaluate_temporal xvfi-{TEST}", f"evaluate_joint xvfi+pixel_shuffle-{TEST}",
+      *TABLES, *PAGES)),
+    ("experiments={simulation: {every: 4}}", SCORED),
     ("encoding={compression: 2}", PRODUCT),
     ("validation={maximum: 1000}", STATIONS),
-    ("report={dpi: 70}", FIGURES),
-    ("degradation={operator: point}", ("degrade_geoscf *", *NETWORKS)),
+    ("report={dpi: 70}", (*FIGURES, *ZOOMS)),
+    ("degradation={operator: point}", ("degrade_geoscf *", *DATA)),
+    ("degradation={sigma: 1.5}", ("degrade_geoscf *", *DATA)),
     ("temporal={training: {learning_rate: 0.01}}", (*TRAIN_TEMPORAL, *TEMPORAL)),
     ("spatial={training: {learning_rate: 0.01}}", (*TRAIN_SPATIAL, *SPATIAL)),
+    ("temporal={training: {workers: 0}}", ()),  # no matter for what is learnt
     ("spatial={training: {threads: 2}}", (*TRAIN_SPATIAL, *SPATIAL)),  # the last digits depend on it
-    ("temporal={features: 48}", ()),  # as the recipe says anyway
-    ("temporal={network: linear}", (*TRAIN_TEMPORAL, *TEMPORAL)),
-    ("spatial={network: learned_kernel}", (*TRAIN_SPATIAL, *SPATIAL)),
-    ("networks=interpolation", NETWORKS),
+    (f"temporal={{features: {FEATURES['flow_residual']['corrected']}}}", ()),  # as the recipe says anyway
+    ("temporal={network: linear}", ("downscale_temporal *", *instead("linear", "temporal", "linear+pixel_shuffle"))),
+    ("spatial={network: bicubic}", instead("bicubic", "spatial", "flow_residual+bicubic")),
+    ("spatial={network: least_squares}",
+     ("derive_network real-spatial-least_squares", f"evaluate_joint flow_residual+least_squares-{TEST}",
+      "cut_zoom spatial", "plot_zoom spatial", *TABLES, *PRODUCT)),
+    ("networks=interpolation",
+     ("downscale_temporal *", *instead("linear", "temporal", "linear+bicubic"),
+      *instead("bicubic", "spatial", "linear+bicubic"))),
     ("nature_run={seed: 2}", None),
     ("region={north: 33.0, west: 75.0, south: 26.25, east: 84.0}", None),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("setting", "expected"), SETTINGS, ids=[case[0] for case in SETTINGS])

@@ -22,6 +22,7 @@ from deepcams.inference.temporal import hourly_fields
 from deepcams.models.checkpoint import load, read
 from deepcams.product.downscale import downscale_spatial
 from deepcams.sources.cams import retrieve_month
+from deepcams.validation.skill import MAIN_BASELINES
 from tests.workflow.conftest import jobs_in
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -29,9 +30,11 @@ pytestmark = pytest.mark.xdist_group("workflow")
 MONTHS = ("2019-12", "2020-01")
 YEARS = ("2019", "2020")
 REGION = Region(north=33.0, west=75.0, south=26.25, east=83.25)
-HALO = 16
-FIGURES = ("mean", "sequence", "zoom", "scores", "scatter", "series", "diurnal", "stations", "differences")
+HALO = 31
+FIGURES = ("mean", "sequence", "zoom", "scores", "scatter", "series", "diurnal", "stations", "differences", "months")
 STAGES = ("temporal", "spatial")
+NETWORKS = {"temporal": "flow_residual", "spatial": "pixel_shuffle"}
+PLACES = {stage: f"{stage}/{network}" for stage, network in NETWORKS.items()}
 TRAININGS = [(experiment, stage) for experiment in ("simulation", "real") for stage in STAGES]
 HOUR = np.timedelta64(1, "h")
 
@@ -62,15 +65,20 @@ def test_everything_that_was_promised_is_there(results):
     names += [f"raw/geoscf/{month}.nc" for month in MONTHS]
     names += [f"{stage}/{month}.nc" for stage in ("temporal", "spatial") for month in MONTHS]
     names += [f"collocated/{month}.csv.gz" for month in MONTHS]
-    names += [f"models/{experiment}/{stage}/model.safetensors" for experiment, stage in TRAININGS]
+    names += [f"models/{experiment}/{PLACES[stage]}/model.safetensors" for experiment, stage in TRAININGS]
+    names += ["models/simulation/spatial/least_squares/model.safetensors"]
     names += [f"validation/{year}/means.npz" for year in YEARS]
     names += [f"nature_run/truth/{month}.nc" for month in MONTHS]
     for name in names:
         check_sidecar(results / name, results / f"{name}.sha256")
-    endings = (".csv", ".md", "_skill.csv", "/2020-01.csv", "/2020-01-days.csv")
+    endings = (".csv", ".md", "_table.csv", "_days.csv", "_skill.csv")
+    endings += tuple(f"/{name}/2020-01{kind}.csv" for name in ("baselines", "pretrained") for kind in ("", "-days"))
     others = [f"evaluation/{stage}{ending}" for stage in (*STAGES, "joint") for ending in endings]
-    others += [f"models/{e}/{s}/{name}" for e, s in TRAININGS for name in ("last.safetensors", "curves.csv")]
-    others += [f"report/figures/{year}/training_{e}_{s}.png" for year in YEARS for e, s in TRAININGS]
+    others += [f"evaluation/{PLACES[stage]}/2020-01.csv" for stage in STAGES]
+    others += [f"evaluation/{stage}_zoom.npz" for stage in STAGES]
+    others += [f"report/figures/evaluation_{stage}_zoom.png" for stage in STAGES]
+    others += [f"models/{e}/{PLACES[s]}/{name}" for e, s in TRAININGS for name in ("last.safetensors", "curves.csv")]
+    others += [f"report/figures/{year}/training_{e}_{s}_{NETWORKS[s]}.png" for year in YEARS for e, s in TRAININGS]
     others += [f"shards/{month}/{name}" for month in MONTHS for name in ("fine.npy", "coarse.npy", "index.json")]
     others += [f"report/{page}.html" for page in (*YEARS, "index")]
     others += [f"report/figures/{year}/{name}.png" for year in YEARS for name in FIGURES]
@@ -173,7 +181,7 @@ def test_the_status_of_every_hour(years, raw):
 
 def refined(frames, results, coarse):
     """Frames on the grid of `coarse` to the product's region as the product's numbers."""
-    network = load(results / "models/real/spatial/model.safetensors", "spatial")
+    network = load(results / f"models/real/{PLACES['spatial']}/model.safetensors", "spatial")
     grid = from_axes(coarse.latitude.values, coarse.longitude.values)[0]
     fine = refine_frames(frames, grid, coarse_grid(REGION), network, "block_mean")
     round_mantissa(fine, 7)
@@ -195,7 +203,7 @@ def test_joined_months_equal_an_unjoined_run_around_the_new_year(results, years,
     frames = np.concatenate([before.values[-3:-1], after.values[:2]])  # 18 and 21 UTC, 00 and 03 UTC
     times = np.concatenate([before.time.values[-3:-1], after.time.values[:2]]).astype("datetime64[s]")
     hours = np.arange(times[0], times[-1] + HOUR, HOUR)
-    network = load(results / "models/real/temporal/model.safetensors", "temporal")
+    network = load(results / f"models/real/{PLACES['temporal']}/model.safetensors", "temporal")
     grid = from_axes(before.latitude.values, before.longitude.values)[0]
     expected = refined(np.stack(list(hourly_fields(frames, times, hours, network, grid))), results, before)
     joined = xr.concat([years[year].pm25 for year in YEARS], "time").sel(time=slice(hours[0], hours[-1]))
@@ -211,7 +219,7 @@ def test_the_region_equals_the_same_box_of_a_larger_region(results, years, tmp_p
         "nature_run", month, path=str(results / "nature_run/ads/{year}-{month}.nc"), grid=coarse_grid(larger, HALO - 2)
     )
     write_field(tmp_path / "raw.nc", field, Encoding())
-    models = {stage: results / f"models/real/{stage}/model.safetensors" for stage in ("temporal", "spatial")}
+    models = {stage: results / f"models/real/{PLACES[stage]}/model.safetensors" for stage in STAGES}
     downscale_temporal(tmp_path / "raw.nc", models["temporal"], month, tmp_path / "hourly.nc", ends_record=True)
     downscale_spatial(
         tmp_path / "hourly.nc",
@@ -251,7 +259,8 @@ def test_the_synthetic_label_is_everywhere(results, years):
 def test_the_report_needs_nothing_but_itself(results):
     for year in YEARS:
         html = (results / f"report/{year}.html").read_text()
-        assert html.count("data:image/png;base64,") == len(FIGURES) + len(TRAININGS)
+        # The figure of months says nothing new of a single one.
+        assert html.count("data:image/png;base64,") == len(FIGURES) - 1 + len(STAGES) + len(TRAININGS)
         assert not re.search(r"(?:src|href)=[\"'](?:https?:)?//", html)
         assert not re.search(r">\s*(nan|none|inf)\b[^<.]{0,9}<", html, flags=re.IGNORECASE)
     index = (results / "report/index.html").read_text()
@@ -259,9 +268,7 @@ def test_the_report_needs_nothing_but_itself(results):
 
 
 def test_provenance_leads_back_to_files_networks_and_settings(results, years):
-    networks = {
-        stage: sha256(results / f"models/real/{stage}/model.safetensors")[:16] for stage in ("temporal", "spatial")
-    }
+    networks = {stage: sha256(results / f"models/real/{PLACES[stage]}/model.safetensors")[:16] for stage in STAGES}
     for year, month in zip(YEARS, MONTHS, strict=True):
         about = years[year].attrs
         assert about["source_files"] == f"{month}.nc sha256:{sha256(results / f'nature_run/ads/{month}.nc')}"
@@ -291,9 +298,9 @@ def table(path) -> list[dict]:
 
 def test_trainings_leave_the_best_weights_the_last_ones_and_their_curves(results):
     months = {"simulation": MONTHS[:1], "real": MONTHS}
-    networks = {"temporal": ("flow_residual", 48), "spatial": ("pixel_shuffle", 64)}
+    networks = {"temporal": ("flow_residual", 56), "spatial": ("pixel_shuffle", 64)}
     for experiment, stage in TRAININGS:
-        folder = results / f"models/{experiment}/{stage}"
+        folder = results / f"models/{experiment}/{PLACES[stage]}"
         assert not (folder / "training.pt").exists()  # what a killed training would go on from
         curves = table(folder / "curves.csv")
         assert [row["step"] for row in curves] == list(range(1, 21))
@@ -311,48 +318,69 @@ def test_trainings_leave_the_best_weights_the_last_ones_and_their_curves(results
         assert any((best.weights[name] != last.weights[name]).any() for name in best.weights)
 
 
-def test_the_tables_of_the_experiment(results):
-    closed = "flow_residual+pixel_shuffle+closure"
-    expected = {  # resolution, frames of January, methods with the configured one last
-        "temporal": [(step, 496, ["linear", "nearest", "linear_as_printed", "flow_residual"]) for step in (0.75, 0.25)],
-        "spatial": [
-            (0.25, 744, ["bicubic", "bilinear", "nearest", "lanczos3", "bicubic+closure", "pixel_shuffle+closure"])
-        ],
-        "joint": [
-            (
-                0.25,
-                496,
-                ["linear+bicubic", "linear+bilinear", "linear+bicubic+closure", "linear_as_printed+bicubic", closed],
+TIME = ["linear", "nearest", "linear_as_printed", "optical_flow", "pretrained", "flow_residual"]
+SPACE = ["nearest", "bilinear", "bicubic", "lanczos3", "conservative", "bicubic+closure", "pretrained+closure",
+         "least_squares+closure", "pixel_shuffle+closure"]  # fmt: skip
+BOTH = ["linear+bicubic", "linear+bilinear", "linear+bicubic+closure", "linear_as_printed+bicubic",
+        "bicubic+closure+optical_flow", "pretrained+closure", "pretrained+closure, space first",
+        "flow_residual+pixel_shuffle+closure", "pixel_shuffle+closure+flow_residual"]  # fmt: skip
+# Stage → degrees, operator, frames of January that are scored (every fifth interval or hour), methods, how many of them
+# are baselines.
+EXPERIMENT = {
+    "temporal": [(0.75, None, 100, TIME, 4), (0.25, None, 100, TIME, 4)],
+    "spatial": [(0.25, operator, 149 if operator == "block_mean" else 124, SPACE, 6)
+                for operator in ("block_mean", "imresize", "gaussian", "point")],
+    "joint": [(0.25, None, 100, BOTH, 5)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", EXPERIMENT)
+def test_the_tables_of_the_experiment(stage, results):
+    rows = table(results / f"evaluation/{stage}.csv")
+    skill = table(results / f"evaluation/{stage}_skill.csv")
+    own = {"temporal": "flow_residual", "spatial": "pixel_shuffle+closure", "joint": BOTH[-2]}[stage]
+    count = 0
+    for number, (step, operator, frames, methods, baselines) in enumerate(EXPERIMENT[stage]):
+        part = [row for row in rows if row["step"] == step and row.get("degradation") == operator]
+        assert [row["method"] for row in part] == methods
+        assert [row["method"] for row in part if row["configured"] == "True"] == [own]
+        assert [row["method"] for row in part if row["baseline"] == "True"] == methods[:baselines]
+        assert {(row["month"], row["frames"]) for row in part} == {("2020-01", frames)}
+        assert len({row["n"] for row in part}) == 1
+        assert all(0.5 < row["r"] < 1 and 0 < row["mae"] < row["rmse"] for row in part)
+        rmse = {row["method"]: row["rmse"] for row in part}
+        if not number:
+            assert rmse[own] < rmse[MAIN_BASELINES[stage]]
+        found = [
+            row for row in skill if (row["metric"], row["step"], row["degradation"]) == ("rmse", step, operator or "")
+        ]
+        pairs = [(row["configured"], row["baseline"]) for row in found if row["kind"] != "order"]
+        networks = [own, *(name for name in methods[baselines:] if name != own)]
+        assert pairs == [(network, baseline) for network in networks for baseline in methods[:baselines]]
+        orders = {(row["configured"], row["baseline"]) for row in found if row["kind"] == "order"}
+        assert orders == ({tuple(BOTH[5:7]), tuple(BOTH[7:])} if stage == "joint" else set())
+        for row in found:
+            percent = 100 * (rmse[row["configured"]] / rmse[row["baseline"]] - 1)
+            assert row["difference_percent"] == pytest.approx(percent, abs=0.01)
+            assert row["low_percent"] < percent < row["high_percent"]
+            expected = (
+                "operator" if number and stage == "spatial" else "configured" if row["configured"] == own else "further"
             )
-        ],
-    }
-    scores = {}
-    for stage, parts in expected.items():
-        rows = table(results / f"evaluation/{stage}/2020-01.csv")
-        assert table(results / f"evaluation/{stage}.csv") == rows  # one month is the whole table
+            assert row["kind"] in (expected, "order")
+        count += len(part)
+    assert len(rows) == count
+
+
+def test_the_tables_for_people_have_the_papers_layout(results):
+    for stage, parts in EXPERIMENT.items():
         lines = (results / f"evaluation/{stage}.md").read_text().splitlines()
-        months = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
-        assert [month for month in months if month[:1].isalnum()] == ["month", "2020-01", "average"] * len(parts)
-        skill = table(results / f"evaluation/{stage}_skill.csv")
-        for step, frames, methods in parts:
-            part = [row for row in rows if row["step"] == step]
-            assert [row["method"] for row in part] == methods
-            assert [row["configured"] for row in part] == ["False"] * (len(part) - 1) + ["True"]
-            assert {(row["month"], row["frames"]) for row in part} == {("2020-01", frames)}
-            assert all(0.5 < row["r"] < 1 and 0 < row["mae"] < row["rmse"] for row in part)
-            rmse = {row["method"]: row["rmse"] for row in part}
-            assert min(rmse, key=rmse.get) == methods[-1]
-            scores[stage, step] = rmse
-            differences = {row["baseline"]: row for row in skill if (row["metric"], row["step"]) == ("rmse", step)}
-            assert set(differences) == set(methods[:-1])
-            for method, row in differences.items():
-                percent = 100 * (rmse[methods[-1]] / rmse[method] - 1)
-                assert row["difference_percent"] == pytest.approx(percent, abs=0.01)
-                assert row["low_percent"] < percent < row["high_percent"]
-        rows_in_parts = sum(len(methods) for *_, methods in parts)
-        assert len(rows) == rows_in_parts
-        assert len(skill) == 2 * (rows_in_parts - len(parts))
-    assert scores["joint", 0.25][closed] > scores["spatial", 0.25]["pixel_shuffle+closure"]
+        months = [line.split("|")[1].strip() for line in lines if line.startswith(("| month", "| 20", "| av"))]
+        steps = len({step for step, *_ in parts})
+        assert months == ["month", "2020-01", "average"] * (4 * steps)  # the paper's, and one for each score
+        layout = table(results / f"evaluation/{stage}_table.csv")
+        assert [row["month"] for row in layout] == ["2020-01", "average"] * steps
+        assert ("rmse DeepCAMS, printed" in layout[-1]) == (stage != "joint")
+    assert table(results / "evaluation/temporal_table.csv")[-1]["mae DeepCAMS, printed"] == 0.35  # of January 2020
 
 
 def test_every_job_has_a_quiet_log_and_a_benchmark(finished, results):
@@ -375,7 +403,7 @@ def test_the_run_itself_is_quiet(finished):
     assert not re.search("warning|traceback|exception", text, flags=re.IGNORECASE)
 
 
-NAMES = [f"models/simulation/{stage}/model.safetensors" for stage in STAGES]
+NAMES = [f"models/simulation/{place}/model.safetensors" for place in (*PLACES.values(), "spatial/least_squares")]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "temporal/2020-01.nc", "spatial/2020-01.nc"])

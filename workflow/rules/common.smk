@@ -1,13 +1,17 @@
 """Checked configuration, paths, months, code digests: what the rules of every stage share. It holds no rules."""
 
 import sys
+from functools import cache
 
 from deepcams.calendar import Month, months_between
 from deepcams.config import networks as chosen
 from deepcams.config.check import load_schema, require_valid, restore_types
 from deepcams.digest import code_digest
 from deepcams.errors import DeepcamsError
-from deepcams.models.catalogue import learns, modules_of, trainer_of, wants_gpu
+from deepcams.files.checksum import sha256
+from deepcams.models import pretrained
+from deepcams.models.catalogue import learns, modules_of, names, trainer_of, wants_gpu
+from deepcams.models.checkpoint import read
 from deepcams.sources.access import access_problem
 from deepcams.sources.fingerprint import fingerprint
 
@@ -26,12 +30,15 @@ wildcard_constraints:
     month=r"\d{2}",
     experiment="simulation|real",
     stage="temporal|spatial",
+    network="[a-z0-9_]+",
+    method="[a-z0-9_+]+",
 
 
+STAGES = ("temporal", "spatial")
 RESULTS = config["results"]
 REGION = config["region"]
 SYNTHETIC = config["cams"]["source"] == "nature_run"
-HALO = 16  # coarse nodes kept around a region: 4 for closure, 6 for a network in space, 6 for one in time
+HALO = 31  # coarse nodes kept around a region: 4 for closure, 6 for a network in space, 21 for one in time
 
 RAW_CAMS = f"{RESULTS}/raw/cams/{{year}}-{{month}}.nc"
 RAW_GEOSCF = f"{RESULTS}/raw/geoscf/{{year}}-{{month}}.nc"
@@ -39,7 +46,7 @@ RAW_OPENAQ = f"{RESULTS}/raw/openaq/{{year}}-{{month}}.csv.gz"
 NATURE_RUN = f"{RESULTS}/nature_run"
 TRUTH = f"{NATURE_RUN}/truth/{{year}}-{{month}}.nc"
 SHARDS = f"{RESULTS}/shards/{{year}}-{{month}}"
-MODEL = f"{RESULTS}/models/{{experiment}}/{{stage}}/model.safetensors"
+MODEL = f"{RESULTS}/models/{{experiment}}/{{stage}}/{{network}}/model.safetensors"
 TEMPORAL_MONTH = f"{RESULTS}/temporal/{{year}}-{{month}}.nc"
 SPATIAL_MONTH = f"{RESULTS}/spatial/{{year}}-{{month}}.nc"
 YEAR_PRODUCT = f"{RESULTS}/{{year}}/{config['pollutant']}_hourly.nc"
@@ -61,6 +68,11 @@ TRAINING_MONTHS = {
     for name, experiment in config["experiments"].items()
 }
 TEST_MONTHS = period(config["experiments"]["simulation"]["test"])
+# Of its figures 3 (in time) and 4 (in space), UTC.
+PAPER_MOMENTS = {
+    "temporal": ("2020-01-01T01:30", "2020-04-01T08:30"),
+    "spatial": ("2020-03-01T10:30",),
+}
 
 
 def at(pattern, months, **wildcards):
@@ -90,26 +102,68 @@ def network_name(stage):
     return chosen.network_name(config, stage)
 
 
+def compared(stage):
+    """Further networks that are trained and scored in the simulation experiment, in the order they were given."""
+    return config["experiments"]["simulation"]["compare"][stage]
+
+
+def settings_of(stage, network):
+    """How a network is set up, and trained if it learns: its recipe and sizes, and what the configuration chooses.
+
+    A further network is set up as its recipe says; of the configured training it takes the effort, but neither sizes,
+    patch nor learning rate, which were chosen for another one.
+    """
+    section = config[stage]
+    if network != network_name(stage):
+        section = {key: None for key in section} | {
+            "network": network,
+            "training": section["training"] | {"patch": None, "learning_rate": None},
+        }
+    return chosen.network_settings(config | {stage: section}, stage)
+
+
+def is_taught(stage, network):
+    """Whether a network learns step by step, which leaves curves."""
+    return "training" in settings_of(stage, network)
+
+
+def model_of(experiment, stage, network=None):
+    """The model file of a network, by default the configured one.
+
+    Where both experiments learn from the same months one training serves both.
+    """
+    if TRAINING_MONTHS["real"] == TRAINING_MONTHS["simulation"]:
+        experiment = "simulation"
+    return MODEL.format(
+        experiment=experiment, stage=stage, network=network or network_name(stage)
+    )
+
+
 def closure():
     """Parameter: how fine fields are made to give back their coarse input; "none" if they are not."""
     return chosen.closure(config)
 
 
-def script_digest(name, *stages, trains=False):
+@cache
+def script_digest(name, *networks, trains=False):
     """Digest of a script's code.
 
-    With `stages`, the configured networks' modules belong to it, and if it `trains` them what they are trained by.
+    networks : stage and name of each that it runs, or with `trains` teaches: their modules belong to it.
     """
-    networks = [(stage, network_name(stage)) for stage in stages]
     modules = [module for network in networks for module in modules_of(*network)]
     if trains:
         modules += [trainer_of(*network) for network in networks if learns(*network)]
     return code_digest(f"{workflow.basedir}/workflow/scripts/{name}", tuple(modules))
 
 
-def gpus(stage):
-    """GPUs that a job running the configured network asks for."""
-    return int(wants_gpu(stage, network_name(stage)))
+def gpus(*networks):
+    """GPUs that a job running some networks, each a stage and a name, asks for."""
+    return int(any(wants_gpu(*network) for network in networks))
+
+
+def configured(*stages):
+    """The configured networks of some stages, each as stage and name."""
+    return [(stage, network_name(stage)) for stage in stages]
 
 
 def require_access(dag):

@@ -1,7 +1,7 @@
 """Run the networks over CAMS, month by month: first in time, then in space."""
 
-REAL_TEMPORAL = MODEL.format(experiment="real", stage="temporal")
-REAL_SPATIAL = MODEL.format(experiment="real", stage="spatial")
+REAL_TEMPORAL = model_of("real", "temporal")
+REAL_SPATIAL = model_of("real", "spatial")
 
 
 rule downscale_temporal:
@@ -27,9 +27,9 @@ rule downscale_temporal:
     resources:
         mem_mb=4000,
         runtime=120,
-        gpu=gpus("temporal"),
+        gpu=gpus(*configured("temporal")),
     params:
-        code=script_digest("downscale_temporal.py", "temporal"),
+        code=script_digest("downscale_temporal.py", *configured("temporal")),
         ends_record=lambda wildcards: month_of(wildcards) == CAMS_MONTHS[-1],
     script:
         "../scripts/downscale_temporal.py"
@@ -58,9 +58,9 @@ rule downscale_spatial:
     resources:
         mem_mb=4000,
         runtime=720,
-        gpu=gpus("spatial"),
+        gpu=gpus(*configured("spatial")),
     params:
-        code=script_digest("downscale_spatial.py", "spatial"),
+        code=script_digest("downscale_spatial.py", *configured("spatial")),
         region=REGION,
         closure=closure(),
         encoding=config["encoding"],

@@ -1,119 +1,141 @@
 """The simulation experiment: networks trained on some years of GEOS-CF, scored on another (Tables 2 and 3)."""
 
-EVALUATION_STAGES = ("temporal", "spatial", "joint")
-EVALUATION = f"{RESULTS}/evaluation/{{stage}}/{{year}}-{{month}}.csv"
-EVALUATION_DAYS = f"{RESULTS}/evaluation/{{stage}}/{{year}}-{{month}}-days.csv"
-# Of each stage: all months' scores, the same as in the paper's tables, and the differences from the baselines.
+EVALUATION_STAGES = (*STAGES, "joint")
+EVALUATION = f"{RESULTS}/evaluation/{{stage}}/{{method}}/{{year}}-{{month}}.csv"
+EVALUATION_DAYS = (
+    f"{RESULTS}/evaluation/{{stage}}/{{method}}/{{year}}-{{month}}-days.csv"
+)
+# Of each stage: all months' scores, the same in words and in the layout of the paper's tables, the daily sums, and the
+# differences from the baselines.
 EVALUATION_FILES = {
     f"{stage}_{kind}": f"{RESULTS}/evaluation/{stage}{ending}"
     for stage in EVALUATION_STAGES
-    for kind, ending in (("csv", ".csv"), ("md", ".md"), ("skill", "_skill.csv"))
+    for kind, ending in (
+        ("csv", ".csv"),
+        ("table", "_table.csv"),
+        ("md", ".md"),
+        ("days", "_days.csv"),
+        ("skill", "_skill.csv"),
+    )
 }
 EVALUATION_TABLES = list(EVALUATION_FILES.values())
 EVALUATION_SKILL = [EVALUATION_FILES[f"{stage}_skill"] for stage in EVALUATION_STAGES]
-SIMULATION_TEMPORAL = MODEL.format(experiment="simulation", stage="temporal")
-SIMULATION_SPATIAL = MODEL.format(experiment="simulation", stage="spatial")
+ZOOM = f"{RESULTS}/evaluation/{{stage}}_zoom.npz"
 
 
 rule evaluate_temporal:
-    """Score ×3 interpolation in time over a test month: 16 fields a day, network beside baselines.
+    """Score ×3 interpolation in time over a test month, 16 fields a day: the baselines, or a network.
 
-    At 0.75°, where the network is trained and used, and at 0.25°, as the paper does.
+    At 0.75°, where networks are trained and used, and at 0.25°, as the paper does.
 
     Out: CSV, one row a method and resolution: R, RMSE and MAE (ug m-3), plain and weighted by area; and the sums of
     every day.
     """
     input:
+        unpack(models_to_score("temporal")),
         fine=ancient(f"{SHARDS}/fine.npy"),
         coarse=ancient(f"{SHARDS}/coarse.npy"),
         index=f"{SHARDS}/index.json",
-        temporal=ancient(SIMULATION_TEMPORAL),
-        temporal_checksum=sidecar(SIMULATION_TEMPORAL),
     output:
         scores=EVALUATION.replace("{stage}", "temporal"),
         days=EVALUATION_DAYS.replace("{stage}", "temporal"),
     log:
-        f"{RESULTS}/logs/evaluate_temporal/{{year}}-{{month}}.log",
+        f"{RESULTS}/logs/evaluate_temporal/{{method}}-{{year}}-{{month}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate_temporal/{{year}}-{{month}}.jsonl"
+        f"{RESULTS}/benchmarks/evaluate_temporal/{{method}}-{{year}}-{{month}}.jsonl"
+    wildcard_constraints:
+        method="|".join(scored_methods("temporal")).replace("+", r"\+"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=120,
-        gpu=gpus("temporal"),
+        runtime=240,
+        gpu=scoring_gpus("temporal"),
     params:
-        code=script_digest("evaluate_temporal.py", "temporal"),
+        code=scoring_code("evaluate_temporal.py", "temporal"),
+        weights=pretrained_content("temporal"),
         region=REGION,
+        halo=HALO,
+        every=config["experiments"]["simulation"]["every"],
     script:
         "../scripts/evaluate_temporal.py"
 
 
 rule evaluate_spatial:
-    """Score ×3 refinement in space over a test month: 24 fields a day, network beside baselines.
+    """Score ×3 refinement in space over a test month, 24 fields a day: the baselines, or a network.
 
-    Out: CSV, one row a method: R, RMSE and MAE (ug m-3), plain and weighted by area; and the sums of every day.
+    From fields degraded by the configured operator; and from four fields a day degraded by each of the others.
+
+    Out: CSV, one row a method and operator: R, RMSE and MAE (ug m-3), plain and weighted by area; and the sums of
+    every day.
     """
     input:
+        unpack(models_to_score("spatial")),
         fine=ancient(f"{SHARDS}/fine.npy"),
         coarse=ancient(f"{SHARDS}/coarse.npy"),
         index=f"{SHARDS}/index.json",
-        spatial=ancient(SIMULATION_SPATIAL),
-        spatial_checksum=sidecar(SIMULATION_SPATIAL),
     output:
         scores=EVALUATION.replace("{stage}", "spatial"),
         days=EVALUATION_DAYS.replace("{stage}", "spatial"),
     log:
-        f"{RESULTS}/logs/evaluate_spatial/{{year}}-{{month}}.log",
+        f"{RESULTS}/logs/evaluate_spatial/{{method}}-{{year}}-{{month}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate_spatial/{{year}}-{{month}}.jsonl"
+        f"{RESULTS}/benchmarks/evaluate_spatial/{{method}}-{{year}}-{{month}}.jsonl"
+    wildcard_constraints:
+        method="|".join(scored_methods("spatial")).replace("+", r"\+"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=120,
-        gpu=gpus("spatial"),
+        runtime=240,
+        gpu=scoring_gpus("spatial"),
     params:
-        code=script_digest("evaluate_spatial.py", "spatial"),
+        code=scoring_code("evaluate_spatial.py", "spatial"),
+        weights=pretrained_content("spatial"),
         region=REGION,
-        closure=closure(),
+        halo=HALO,
+        every=config["experiments"]["simulation"]["every"],
+        closure=scoring_closure,
+        sigma=config["degradation"]["sigma"],
     script:
         "../scripts/evaluate_spatial.py"
 
 
 rule evaluate_joint:
-    """Score the whole chain, time first and then space, over a test month: the score the paper lacks.
+    """Score the whole chain over a test month, the score the paper lacks: the baselines, or a pair in both orders.
 
     Out: CSV, one row a method: R, RMSE and MAE (ug m-3), plain and weighted by area; and the sums of every day.
     """
     input:
+        unpack(models_to_score("joint")),
         fine=ancient(f"{SHARDS}/fine.npy"),
         coarse=ancient(f"{SHARDS}/coarse.npy"),
         index=f"{SHARDS}/index.json",
-        temporal=ancient(SIMULATION_TEMPORAL),
-        temporal_checksum=sidecar(SIMULATION_TEMPORAL),
-        spatial=ancient(SIMULATION_SPATIAL),
-        spatial_checksum=sidecar(SIMULATION_SPATIAL),
     output:
         scores=EVALUATION.replace("{stage}", "joint"),
         days=EVALUATION_DAYS.replace("{stage}", "joint"),
     log:
-        f"{RESULTS}/logs/evaluate_joint/{{year}}-{{month}}.log",
+        f"{RESULTS}/logs/evaluate_joint/{{method}}-{{year}}-{{month}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate_joint/{{year}}-{{month}}.jsonl"
+        f"{RESULTS}/benchmarks/evaluate_joint/{{method}}-{{year}}-{{month}}.jsonl"
+    wildcard_constraints:
+        method="|".join(scored_methods("joint")).replace("+", r"\+"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=120,
-        gpu=max(gpus("temporal"), gpus("spatial")),
+        runtime=240,
+        gpu=scoring_gpus("joint"),
     params:
-        code=script_digest("evaluate_joint.py", "temporal", "spatial"),
+        code=scoring_code("evaluate_joint.py", "joint"),
+        weights=pretrained_content("joint"),
         region=REGION,
-        closure=closure(),
+        halo=HALO,
+        every=config["experiments"]["simulation"]["every"],
+        closure=scoring_closure,
     script:
         "../scripts/evaluate_joint.py"
 
@@ -121,12 +143,12 @@ rule evaluate_joint:
 rule summarise_evaluation:
     """Put the months' scores into the layout of the paper's Tables 2 and 3: a row a month, and the mean.
 
-    Out: for time, space and both the table as CSV and as Markdown, and the networks' differences from each baseline
-    (per cent) with intervals, as CSV and in words below the table.
+    Out: for time, space and both all scores as CSV, the paper's tables as CSV and as Markdown, the daily sums, and the
+    networks' differences from each baseline (per cent) with intervals, as CSV and in words below the table.
     """
     input:
         **{
-            f"{stage}{kind}": at(pattern.replace("{stage}", stage), TEST_MONTHS)
+            f"{stage}{kind}": scores_of(stage, pattern)
             for stage in EVALUATION_STAGES
             for kind, pattern in (("", EVALUATION), ("_days", EVALUATION_DAYS))
         },
@@ -140,9 +162,44 @@ rule summarise_evaluation:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=2000,
+        runtime=20,
     params:
         code=script_digest("summarise_evaluation.py"),
+        configured={
+            stage: list(scored_methods(stage))[-1] for stage in EVALUATION_STAGES
+        },
     script:
         "../scripts/summarise_evaluation.py"
+
+
+rule cut_zoom:
+    """Cut a box of most structure out of a moment or two of the test period, for figures as the paper's 3 and 4.
+
+    Out: NumPy arrays: truth, input, the main baseline and the configured network (ug m-3) on the box's nodes.
+    """
+    input:
+        unpack(zoom_shards),
+        unpack(zoom_model),
+    output:
+        zoom=ZOOM,
+    log:
+        f"{RESULTS}/logs/cut_zoom/{{stage}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/cut_zoom/{{stage}}.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=lambda wildcards: script_digest(
+            "cut_zoom.py", *configured(wildcards.stage)
+        ),
+        moments=lambda wildcards: zoom_moments(wildcards.stage),
+        region=REGION,
+        halo=HALO,
+        closure=lambda wildcards: closure() if wildcards.stage == "spatial" else "none",
+    script:
+        "../scripts/cut_zoom.py"

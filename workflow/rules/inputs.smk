@@ -1,5 +1,7 @@
 """Input functions and parameters of the rules: which files and settings each job reads. It holds no rules."""
 
+from functools import cache
+
 
 def source_files(source):
     """Input function: what month files of `source` are made of, as far as it lies on this disk.
@@ -62,57 +64,231 @@ def restart_files(wildcards):
     return {"restart": ancient(path), "restart_checksum": sidecar(path)}
 
 
-def training_shards(stage):
-    """Input function: the shards of an experiment's training months, if the configured network learns."""
+def training_shards():
+    """Inputs: the shards of an experiment's training months."""
 
-    def shards(wildcards):
-        if not learns(stage, network_name(stage)):
-            return {}
-        months = TRAINING_MONTHS[wildcards.experiment]
-        return {
-            "index": at(f"{SHARDS}/index.json", months),
-            "fine": ancient(at(f"{SHARDS}/fine.npy", months)),
-            "coarse": ancient(at(f"{SHARDS}/coarse.npy", months)),
-        }
+    def files(name):
+        return lambda wildcards: at(
+            f"{SHARDS}/{name}", TRAINING_MONTHS[wildcards.experiment]
+        )
 
-    return shards
-
-
-def network_settings(stage):
-    """Parameter: the network's name, its recipe and sizes if it has any and, if it learns, how it is trained."""
-    return chosen.network_settings(config, stage)
+    return {
+        "index": files("index.json"),
+        "fine": lambda wildcards: ancient(files("fine.npy")(wildcards)),
+        "coarse": lambda wildcards: ancient(files("coarse.npy")(wildcards)),
+    }
 
 
-def training_outputs(stage):
-    """What a training leaves beside the model: the last weights and the curves; nothing for an interpolation."""
-    if not learns(stage, network_name(stage)):
+def solving_shards(wildcards):
+    """The shards of an experiment's training months, if a network is solved for; an interpolation needs none."""
+    if not learns(wildcards.stage, wildcards.network):
         return {}
-    folder = f"{RESULTS}/models/{{experiment}}/{stage}"
-    return {"last": f"{folder}/last.safetensors", "curves": f"{folder}/curves.csv"}
+    return {name: files(wildcards) for name, files in training_shards().items()}
+
+
+def beside_model(stage, name):
+    """A file in the folder of a network's model."""
+    return str(Path(MODEL.replace("{stage}", stage)).with_name(name))
+
+
+def taught_networks(stage):
+    """Pattern of the networks that learn step by step."""
+    return "|".join(network for network in names(stage) if is_taught(stage, network))
+
+
+def derived_networks():
+    """Pattern of the networks that do not."""
+    return "|".join(
+        sorted(
+            {
+                network
+                for stage in STAGES
+                for network in names(stage)
+                if not is_taught(stage, network)
+            }
+        )
+    )
 
 
 def training_threads(stage):
-    """CPU threads of a training; fixed, because its last digits depend on them."""
-    settings = network_settings(stage)
-    return settings["training"]["threads"] if "training" in settings else 1
+    """CPU threads of a training: those of a process, fixed because its last digits depend on them, times processes."""
+    training = config[stage]["training"]
+    return training["threads"] * training["processes"]
+
+
+def training_gpus(stage):
+    """Resource: GPUs of a training, one for each process, if the network wants any."""
+    processes = config[stage]["training"]["processes"]
+    return lambda wildcards: processes * gpus((stage, wildcards.network))
+
+
+def training_code(script, stage):
+    """Parameter: digest of a training's code, with the network and what teaches it."""
+    return lambda wildcards: script_digest(
+        script, (stage, wildcards.network), trains=True
+    )
+
+
+def trained(experiment, stage):
+    """Networks whose training the report shows: the configured one, in the simulation those compared too."""
+    further = compared(stage) if experiment == "simulation" else []
+    return [
+        network
+        for network in dict.fromkeys([network_name(stage), *further])
+        if is_taught(stage, network)
+    ]
 
 
 def training_curves():
-    """The curves that training left, of the networks that learn."""
-    return [
-        f"{RESULTS}/models/{experiment}/{stage}/curves.csv"
+    """The curves that training left, of the networks that learn step by step."""
+    models = [
+        model_of(experiment, stage, network)
         for experiment in ("simulation", "real")
-        for stage in ("temporal", "spatial")
-        if learns(stage, network_name(stage))
+        for stage in STAGES
+        for network in trained(experiment, stage)
     ]
+    return list(dict.fromkeys(str(Path(m).with_name("curves.csv")) for m in models))
 
 
 def training_pictures():
     """Where the report draws each of `training_curves`."""
     return [
-        f"{RESULTS}/report/figures/{{year}}/training_{path.parts[-3]}_{path.parts[-2]}.png"
+        f"{RESULTS}/report/figures/{{year}}/training_{'_'.join(path.parts[-4:-1])}.png"
         for path in map(Path, training_curves())
     ]
+
+
+def scored_networks(stage):
+    """Networks that are scored in the simulation experiment, the configured one last.
+
+    Least squares, the best that any interpolation can do, is among them if there is training data anyway.
+    """
+    further = compared(stage)
+    learning = any(
+        learns(part, network)
+        for part in STAGES
+        for network in (network_name(part), *compared(part))
+    )
+    if stage == "spatial" and learning:
+        further = ["least_squares", *further]
+    own = network_name(stage)
+    return [network for network in dict.fromkeys(further) if network != own] + [own]
+
+
+def scored_pairs():
+    """Pairs of networks, as {"temporal": …, "spatial": …}: compared ones in their order, the configured ones last.
+
+    Where one list of compared networks is the shorter, the configured network stands in.
+    """
+    own = {stage: network_name(stage) for stage in STAGES}
+    number = max(len(compared(stage)) for stage in STAGES)
+    pairs = [
+        {
+            stage: dict(enumerate(compared(stage))).get(place, own[stage])
+            for stage in STAGES
+        }
+        for place in range(number)
+    ]
+    return [pair for pair in pairs if pair != own] + [own]
+
+
+@cache
+def scored_methods(stage):
+    """The jobs that score a stage's test months, by name: {name: networks by stage}. The configured one is last."""
+    pretrained_pair = {part: pretrained_network(part) for part in STAGES}
+    if stage == "joint":
+        further = {"+".join(pair.values()): pair for pair in scored_pairs()}
+    else:
+        further = {network: {stage: network} for network in scored_networks(stage)}
+        pretrained_pair = {stage: pretrained_pair[stage]}
+    return {"baselines": {}, "pretrained": pretrained_pair} | further
+
+
+@cache
+def pretrained_network(stage):
+    """The name of the network that comes with the package."""
+    return read(pretrained.path(stage), stage).network
+
+
+def networks_of(wildcards, stage):
+    """The networks that a job of a stage scores, each as stage and name."""
+    return list(scored_methods(stage).get(wildcards.method, {}).items())
+
+
+def models_to_score(stage):
+    """Input function: the model files of what is scored; the package's own are no inputs but among the parameters."""
+
+    def files(wildcards):
+        if wildcards.method == "pretrained":
+            return {}
+        found = {}
+        for part, network in networks_of(wildcards, stage):
+            path = model_of("simulation", part, network)
+            found |= {part: ancient(path), f"{part}_checksum": sidecar(path)}
+        return found
+
+    return files
+
+
+def pretrained_content(stage):
+    """Parameter: digests of the networks that come with the package, where they are scored."""
+
+    def content(wildcards):
+        if wildcards.method != "pretrained":
+            return None
+        return {
+            part: sha256(pretrained.path(part))[:16]
+            for part, _ in networks_of(wildcards, stage)
+        }
+
+    return content
+
+
+def scoring_code(script, stage):
+    """Parameter: digest of a scoring's code, with the networks that it runs."""
+    return lambda wildcards: script_digest(script, *networks_of(wildcards, stage))
+
+
+def scoring_gpus(stage):
+    """Resource: GPUs for what is scored."""
+    return lambda wildcards: gpus(*networks_of(wildcards, stage))
+
+
+def scoring_closure(wildcards):
+    """Parameter: closure after networks; baselines have their own."""
+    return None if wildcards.method == "baselines" else closure()
+
+
+def scores_of(stage, pattern):
+    """A file of every job of a stage: of each method, month by month."""
+    return [
+        path
+        for method in scored_methods(stage)
+        for path in at(pattern, TEST_MONTHS, stage=stage, method=method)
+    ]
+
+
+def zoom_moments(stage):
+    """Parameter: the moments that the paper's figures show, where they are in the test period; else the rule's own."""
+    moments = PAPER_MOMENTS[stage] if not SYNTHETIC else ()
+    return [time for time in moments if Month.parse(time[:7]) in TEST_MONTHS]
+
+
+def zoom_shards(wildcards):
+    """The shards of the moments that a zoom shows."""
+    moments = zoom_moments(wildcards.stage)
+    months = [Month.parse(time[:7]) for time in moments] or TEST_MONTHS[:1]
+    return {
+        "index": at(f"{SHARDS}/index.json", months),
+        "fine": ancient(at(f"{SHARDS}/fine.npy", months)),
+        "coarse": ancient(at(f"{SHARDS}/coarse.npy", months)),
+    }
+
+
+def zoom_model(wildcards):
+    """The configured network of a zoom's stage."""
+    path = model_of("simulation", wildcards.stage)
+    return {"model": ancient(path), "model_checksum": sidecar(path)}
 
 
 def previous_month_files(wildcards):

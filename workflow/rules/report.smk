@@ -17,6 +17,8 @@ FIGURES = {
 
 YEAR_REPORT = f"{RESULTS}/report/{{year}}.html"
 DIFFERENCES = f"{RESULTS}/report/figures/{{year}}/differences.png"
+MONTHS = f"{RESULTS}/report/figures/{{year}}/months.png"
+ZOOM_PICTURE = f"{RESULTS}/report/figures/evaluation_{{stage}}_zoom.png"
 
 
 rule plot_year:
@@ -59,6 +61,34 @@ rule plot_year:
         "../scripts/plot_year.py"
 
 
+rule plot_zoom:
+    """Draw what a network makes of a moment or two of the test period, as the paper's figures 3 and 4 do.
+
+    Out: PNG picture, concentrations and errors in µg/m³.
+    """
+    input:
+        zoom=ZOOM,
+    output:
+        picture=report(
+            ZOOM_PICTURE, category="Simulation", labels={"figure": "{stage} zoom"}
+        ),
+    log:
+        f"{RESULTS}/logs/plot_zoom/{{stage}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_zoom/{{stage}}.jsonl"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=script_digest("plot_zoom.py"),
+        dpi=config["report"]["dpi"],
+    script:
+        "../scripts/plot_zoom.py"
+
+
 rule write_year_report:
     """Write a year's report: one HTML file that needs nothing else.
 
@@ -68,7 +98,9 @@ rule write_year_report:
     input:
         summary=f"{VALIDATION}/summary.json",
         figures=list(FIGURES.values()),
+        zooms=collect(ZOOM_PICTURE, stage=STAGES),
         evaluation=[EVALUATION_FILES[f"{stage}_csv"] for stage in EVALUATION_STAGES],
+        days=[EVALUATION_FILES[f"{stage}_days"] for stage in EVALUATION_STAGES],
         skill=EVALUATION_SKILL,
         curves=training_curves(),
     output:
@@ -78,6 +110,7 @@ rule write_year_report:
             category="Year {year}",
             labels={"figure": "differences"},
         ),
+        months=report(MONTHS, category="Year {year}", labels={"figure": "months"}),
         curves=training_pictures(),
     log:
         f"{RESULTS}/logs/write_year_report/{{year}}.log",
@@ -95,7 +128,8 @@ rule write_year_report:
         details={
             "region": REGION or "global",
             "networks": {
-                stage: network_settings(stage) for stage in ("temporal", "spatial")
+                stage: settings_of(stage, network)
+                for stage, network in configured(*STAGES)
             },
             "closure": closure(),
             "degradation of training input": config["degradation"],

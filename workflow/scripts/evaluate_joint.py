@@ -10,9 +10,12 @@ with job_log(snakemake.log[0]):
     evaluate_month(
         "joint",
         snakemake.input.index,
-        {"temporal": snakemake.input.temporal, "spatial": snakemake.input.spatial},
+        {part: path for part, path in snakemake.input.items() if part in ("temporal", "spatial")},
         snakemake.output.scores,
+        name=snakemake.wildcards.method,
         days=snakemake.output.days,
         region=Region(**snakemake.params.region) if snakemake.params.region else None,
-        closure=snakemake.params.closure,
+        halo=snakemake.params.halo,
+        every=snakemake.params.every,
+        closure=snakemake.params.closure or "none",
     )

@@ -10,8 +10,11 @@ with job_log(snakemake.log[0]):
     evaluate_month(
         "temporal",
         snakemake.input.index,
-        {"temporal": snakemake.input.temporal},
+        {part: path for part, path in snakemake.input.items() if part in ("temporal", "spatial")},
         snakemake.output.scores,
+        name=snakemake.wildcards.method,
         days=snakemake.output.days,
         region=Region(**snakemake.params.region) if snakemake.params.region else None,
+        halo=snakemake.params.halo,
+        every=snakemake.params.every,
     )

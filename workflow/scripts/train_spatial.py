@@ -1,4 +1,4 @@
-"""Train the spatial network and write its model file (rule train_spatial)."""
+"""Train a spatial network and write its model file (rule train_spatial)."""
 
 from pathlib import Path
 
@@ -10,12 +10,15 @@ with job_log(snakemake.log[0]):
     train(
         "spatial",
         snakemake.params.settings,
-        snakemake.input.get("index", []),
+        snakemake.input.index,
         snakemake.output.model,
         code=snakemake.params.code,
-        last=snakemake.output.get("last"),
-        curves=snakemake.output.get("curves"),
+        last=snakemake.output.last,
+        curves=snakemake.output.curves,
         # No output of the rule, which Snakemake would remove after a kill.
         state=Path(snakemake.output.model).with_name("training.pt"),
+        # No parameters, because nothing that is learnt depends on them.
+        workers=snakemake.resources.workers,
+        processes=snakemake.resources.processes,
     )
     write_sidecar(snakemake.output.model)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from deepcams.grid.nodes import Grid
@@ -82,10 +82,10 @@ def sequence(
                        zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 3})  # fmt: skip
         else:
             draw_field(upper, coarse[k], coarse_grid, norm, CONCENTRATION, frame, width=500)
-        upper.set_title(f"{_utc(time)}", fontsize=9)
+        upper.set_title(f"{utc(time)}", fontsize=9)
         image = draw_field(lower, product[k], grid, norm, CONCENTRATION, frame, width=700)
         for axes in (upper, lower):
-            _thin_ticks(axes, column == 0, axes is lower)
+            thin_ticks(axes, column == 0, axes is lower)
     for axes, label in zip(places[:, 0], ("CAMS, 0.75°", "Product, 0.25°") * blocks, strict=True):
         axes.annotate(label, (0, 0.5), (-34, 0), xycoords="axes fraction", textcoords="offset points", rotation=90,
                       ha="center", va="center", fontweight="bold", fontsize=10)  # fmt: skip
@@ -124,32 +124,8 @@ def zoom(
     errors = draw_field(places[-1], last[1], last[2], limits, DIFFERENCE, frame)
     places[-1].set_title(last[0])
     colour_bar(figure, errors, places[-1], limits, horizontal=True)
-    places[0].annotate(_utc(time), (0, 1), (0, 22), xycoords="axes fraction", textcoords="offset points")
+    places[0].annotate(utc(time), (0, 1), (0, 22), xycoords="axes fraction", textcoords="offset points")
     return figure
-
-
-def busiest_box(field: np.ndarray, grid: Grid, rows: int = 80, columns: int = 110) -> tuple[slice, slice, Grid]:
-    """The box of `rows` × `columns` nodes with the most structure, for a zoom.
-
-    field : (H, W) on `grid`. Structure is the mean absolute step of log(1 + field) between neighbours, so that plumes
-    and fronts count, not the level alone. Returns its rows, its columns and its grid; boxes start on coarse nodes.
-    """
-    height, width = grid.shape
-    rows, columns = min(rows, height), min(columns, width)
-    rows, columns = (rows - 1) // 3 * 3 + 1, (columns - 1) // 3 * 3 + 1
-    level = np.log1p(np.nan_to_num(np.maximum(field, 0), nan=0.0))
-    steps = np.zeros((height + 1, width + 1))
-    east, south = np.abs(np.diff(level, axis=1)), np.abs(np.diff(level, axis=0))
-    steps[1:, 1:-1] += east
-    steps[1:-1, 1:] += south
-    # Rows near the poles have narrow cells: they count by their width.
-    steps[1:] *= np.cos(np.radians(grid.latitude)).clip(0)[:, None]
-    summed = steps.cumsum(axis=0).cumsum(axis=1)
-    box = summed[rows:, columns:] - summed[:-rows, columns:] - summed[rows:, :-columns] + summed[:-rows, :-columns]
-    box = box[::3, ::3]
-    top, left = (3 * int(k) for k in np.unravel_index(int(box.argmax()), box.shape))
-    chosen = slice(top, top + rows), slice(left, left + columns)
-    return *chosen, Grid(grid.latitude[chosen[0]], grid.longitude[chosen[1]], grid.step)
 
 
 def bilinear(field: np.ndarray, grid: Grid, onto: Grid) -> np.ndarray:
@@ -169,7 +145,7 @@ def bilinear(field: np.ndarray, grid: Grid, onto: Grid) -> np.ndarray:
 
 
 def colour_bar(
-    figure: Figure,
+    figure: Figure | SubFigure,
     image: ScalarMappable,
     axes: Axes | list[Axes],
     norm: Normalize,
@@ -202,12 +178,14 @@ def _row(count: int, frame: Frame) -> tuple[Figure, np.ndarray]:
     return figure, np.atleast_1d(figure.subplots(down, across)).ravel()
 
 
-def _thin_ticks(axes: Axes, left: bool, bottom: bool) -> None:
+def thin_ticks(axes: Axes, left: bool, bottom: bool) -> None:
+    """Leave the labels of degrees to the panels at the left and at the bottom."""
     if not left:
         axes.tick_params(labelleft=False)
     if not bottom:
         axes.tick_params(labelbottom=False)
 
 
-def _utc(time: np.datetime64) -> str:
+def utc(time: np.datetime64) -> str:
+    """A time to the minute, as text."""
     return f"{str(time.astype('datetime64[m]')).replace('T', ' ')} UTC"

@@ -1,6 +1,7 @@
 """Maps with coastlines: Equal Earth for the globe, plate carrée in true proportions for a region. Works offline."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -156,6 +157,7 @@ def _half_axes() -> tuple[float, float]:
     return float(x[0]), float(y[1])
 
 
+@lru_cache(maxsize=8)  # a figure's panels mostly show the same part of the Earth
 def _coasts(frame: Frame) -> list[np.ndarray]:
     if frame.globe:
         return [np.column_stack(equal_earth(line[:, 0], line[:, 1])) for line in coastlines()]

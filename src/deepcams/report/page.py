@@ -8,23 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import pandas as pd
-
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import write_text
-from deepcams.report.tables import (
-    Evaluation,
-    difference_table,
-    evaluation_table,
-    key_values,
-    number,
-    read_differences,
-    read_evaluation,
-    score_table,
-)
+from deepcams.report.networks import Evaluation, networks_section, read_differences, read_evaluation
+from deepcams.report.tables import key_values, number, score_table
 from deepcams.report.verdicts import Verdict, evaluation_verdict, station_verdict, truth_verdict
-from deepcams.validation.bootstrap import BLOCK, LEVEL
-from deepcams.validation.skill import Skill
+from deepcams.validation.bootstrap import LEVEL
 
 LARGEST = 10_000_000  # bytes; larger pages make browsers slow
 FIELD_NAMES = {"product": "Product", "cams": "CAMS"}
@@ -36,6 +25,11 @@ CAPTIONS = {
     "scores": "Scores by method; the best of each in bold.",
     "differences": "The configured networks against every baseline, over all pairs of the test months, with intervals "
     f"of {100 * LEVEL:.0f} %. Left of zero the network's error is lower.",
+    "months": "The same month by month, against each stage's main baseline.",
+    "evaluation_temporal_zoom": "In time: the frames before and after, the truth between them, the main baseline and "
+    "the configured network, and what both differ by from the truth.",
+    "evaluation_spatial_zoom": "In space: the coarse input, the truth, the main baseline and the configured network, "
+    "and what both differ by from the truth.",
     "scatter": "Hourly pairs of observation and model, on logarithmic axes, as densities. Dotted: a factor of two.",
     "series": "The station with most pairs.",
     "diurnal": "Mean over all stations by local solar time.",
@@ -82,7 +76,7 @@ def write_year_report(
     sections = [
         ("summary", "Summary", _tiles(summary) + _verdicts([v for v in verdicts if v is not None])),
         ("maps", "Maps", "".join(pictures.get(name, "") for name in ("mean", "sequence", "zoom"))),
-        ("networks", "Networks", _networks(tables, pictures)),
+        ("networks", "Networks", networks_section(tables, pictures)),
         ("training", "Training", "".join(_picture(path, caption, "curves") for caption, path in curves)),
         ("stations", "Stations", _stations(summary, pictures)),
         ("truth", "Against the truth", _truth(summary, pictures)),
@@ -220,21 +214,6 @@ def _picture(path: str | Path, caption: str, name: str) -> str:
         f'src="data:image/png;base64,{base64.b64encode(data).decode()}"></div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
-
-
-def _networks(tables: Sequence[tuple[Evaluation, pd.DataFrame, list[Skill]]], pictures: dict[str, str]) -> str:
-    parts = []
-    if any(rows for *_, rows in tables):
-        parts.append(pictures.get("differences", ""))
-    for evaluation, table, rows in tables:
-        parts.append(f"<h3>{escape(evaluation.title)}</h3>{evaluation_table(table, evaluation.network)}")
-        if rows:
-            parts.append(
-                f'<p class="note">{escape(rows[0].configured)} against each baseline, over all pairs of {rows[0].days} '
-                f"days. Intervals: both methods on the same days, resampled in blocks of {BLOCK} days. “Better” only "
-                f"where the whole interval lies below zero.</p>{difference_table(rows)}"
-            )
-    return "".join(parts)
 
 
 def _stations(summary: dict, pictures: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
+from deepcams.grid.box import busiest_box
 from deepcams.grid.nodes import Grid, locate
 from deepcams.report import figures, station_figures
 from deepcams.report.maps import frame_of
@@ -86,7 +87,7 @@ class _Snapshots:
             if (at < 0).any():
                 raise DeepcamsError(f"{product.path} has no fields for {times[0]} … {times[-1]}; choose another time.")
             frames = product.read(at[0], at[-1] + 1)
-            box = figures.busiest_box(frames[0], product.grid, 145, 205)  # 36° × 51° at most: motion shows
+            box = busiest_box(frames[0], product.grid, 145, 205)  # 36° × 51° at most: motion shows
             cams_grid, cut = _cut(coarse, product, box)
             fields = [cut(coarse.frame(k)) if k >= 0 else None for k in of]
             return figures.sequence(times, fields, cams_grid, frames[:, box[0], box[1]], box[2])
@@ -96,7 +97,7 @@ class _Snapshots:
             time = self._start(product, coarse)
             k, c = int(product.find(np.array([time]))[0]), int(coarse.find(np.array([time]))[0])
             field = product.read(k, k + 1)[0]
-            box = figures.busiest_box(field, product.grid)
+            box = busiest_box(field, product.grid)
             rows, columns, grid = box
             truth = None
             if self._paths[2] is not None:

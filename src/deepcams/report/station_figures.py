@@ -22,6 +22,7 @@ from deepcams.report.style import (
     UNIT,
     difference_scale,
     new_figure,
+    plain,
     styled,
 )
 
@@ -98,7 +99,7 @@ def series(pairs: pd.DataFrame) -> Figure:
     place = f"{abs(first['latitude']):.2f}°{'N' if first['latitude'] >= 0 else 'S'}, "
     place += f"{abs(first['longitude']):.2f}°{'E' if first['longitude'] >= 0 else 'W'}"
     title = ", ".join(str(part) for part in (first["name"], first["country"]) if str(part))
-    axes.set_title(f"{_plain(title)} ({place})")
+    axes.set_title(f"{plain(title)} ({place})")
     axes.set_xlabel("time (UTC)")
     return figure
 
@@ -154,7 +155,7 @@ def score_bars(rows: Sequence[dict[str, object]], highlight: str = "product") ->
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
-    panels[0].set_yticks(places, [_plain(name) for name in names])
+    panels[0].set_yticks(places, [plain(name) for name in names])
     return figure
 
 
@@ -187,11 +188,6 @@ def station_map(stations: pd.DataFrame, frame: Frame, least_pairs: int = 24) -> 
         axes.set_title(title)
         colour_bar(figure, dots, axes, norm, label=label)
     return figure
-
-
-def _plain(text: str) -> str:
-    """Text as it is: a dollar sign would start mathematics."""
-    return text.replace("$", r"\$")
 
 
 def _show(value: float | None, digits: int = 3, sign: bool = False) -> str:

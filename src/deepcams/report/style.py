@@ -111,6 +111,11 @@ def decade_ticks(norm: Normalize) -> list[float]:
     return ticks
 
 
+def plain(text: str) -> str:
+    """Text as it is: a dollar sign would start mathematics."""
+    return text.replace("$", r"\$")
+
+
 def _rounded(value: float, up: bool) -> float:
     if value <= 0:
         return 1.0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deepcams.validation.skill import ALIKE, BETTER, SCORE_NAMES, UNJUDGED, Skill
+from deepcams.validation.skill import ALIKE, BETTER, CONFIGURED, SCORE_NAMES, UNJUDGED, Skill
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ def truth_verdict(summary: dict) -> Verdict | None:
 
 
 def evaluation_verdict(title: str, rows: Sequence[Skill]) -> Verdict | None:
-    """A network against the best baseline, by RMSE; None if it was compared with none.
+    """The configured network against the best baseline, by RMSE; None if it was compared with none.
 
     "Better" is said only of scores whose interval of the difference lies below zero.
     """
+    rows = [row for row in rows if row.kind == CONFIGURED]
     errors = {row.baseline: row.baseline_value for row in rows if row.metric == "rmse"}
     if not errors:
         return None

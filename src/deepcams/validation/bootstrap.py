@@ -34,45 +34,57 @@ class Difference:
     days: int
 
 
-def paired_difference(
-    days_a: Mapping[str, np.ndarray],
-    days_b: Mapping[str, np.ndarray],
-    *,
-    block: int = BLOCK,
-    samples: int = SAMPLES,
-    seed: int = SEED,
-    level: float = LEVEL,
-) -> dict[str, Difference]:
-    """How much lower or higher the errors of a are than those of b, over all pairs of all days.
+@dataclass(frozen=True, eq=False)
+class Days:
+    """A method's days, and its RMSE and MAE over all of them and over every resampling, which many differences share.
 
-    days_a, days_b : columns (a DataFrame or a dictionary of arrays, (D,) each) day, n, squared_error, absolute_error,
-    as `deepcams.validation.scores` sums them; the same days, in order of time.
-    block : days resampled together; 1 takes days as independent.   samples : resamplings.   level : of the interval.
+    labels : the days.   pairs : (D,) of each.   whole : RMSE and MAE.   drawn : the same (S,), None for too few days.
+    """
 
-    Returns {"rmse", "mae"} → Difference. The interval is the percentile one of the circular block bootstrap (Politis
-    and Romano 1992, in Exploring the Limits of Bootstrap, Wiley, 263-270): the days are a circle, blocks begin anywhere
-    on it, the last one is cut so that as many days are drawn as there are. The same seed gives the same numbers.
-    Fewer than 5 days, or than two blocks, give a NaN interval. Raises ValueError if the days differ or block < 1.
+    labels: list[str]
+    pairs: np.ndarray
+    whole: tuple[float, float]
+    drawn: tuple[np.ndarray, np.ndarray] | None
+
+
+def resample(days: Mapping[str, np.ndarray], *, block: int = BLOCK, samples: int = SAMPLES, seed: int = SEED) -> Days:
+    """Draw days again and again, in blocks: the same ones for every method with as many days and the same seed.
+
+    days : columns (a DataFrame or a dictionary of arrays, (D,) each) day, n, squared_error, absolute_error, as
+    `deepcams.validation.scores` sums them, in order of time.   block : days drawn together; 1 takes days as
+    independent.   samples : resamplings.
+
+    Circular block bootstrap (Politis and Romano 1992, in Exploring the Limits of Bootstrap, Wiley, 263-270): the days
+    are a circle, blocks begin anywhere on it, the last one is cut so that as many days are drawn as there are. Fewer
+    than 5 days, or than two blocks, are not resampled. Raises ValueError if block < 1.
     """
     if block < 1:
         raise ValueError(f"a block has at least one day, not {block}")
-    if list(map(str, days_a["day"])) != list(map(str, days_b["day"])):
-        raise ValueError("the two methods were not scored on the same days")
-    a, b = (np.stack([np.asarray(days[key], dtype=np.float64) for key in SUMS]) for days in (days_a, days_b))
-    count = a.shape[1]
-    whole = [_scores(part.sum(axis=1)) for part in (a, b)]
-    drawn = None
+    sums = np.stack([np.asarray(days[key], dtype=np.float64) for key in SUMS])
+    count, drawn = sums.shape[1], None
     if count >= max(FEWEST_DAYS, 2 * block):
         starts = np.random.default_rng(seed).integers(count, size=(samples, math.ceil(count / block)))
-        drawn = [_scores(_resampled(part, starts, block)) for part in (a, b)]
+        drawn = _scores(_resampled(sums, starts, block))
+    whole = tuple(float(value) for value in _scores(sums.sum(axis=1)))
+    return Days(list(map(str, days["day"])), sums[0], whole, drawn)
+
+
+def difference(a: Days, b: Days, *, level: float = LEVEL) -> dict[str, Difference]:
+    """How much lower or higher the errors of a are than those of b, over all pairs of all days, resampled alike.
+
+    Returns {"rmse", "mae"} → Difference, with the percentile interval of `level`; NaN where days are too few.
+    Raises ValueError if the days differ.
+    """
+    if a.labels != b.labels:
+        raise ValueError("the two methods were not scored on the same days")
     found = {}
     for index, name in enumerate(("rmse", "mae")):
-        value, reference = float(whole[0][index]), float(whole[1][index])
+        value, reference = a.whole[index], b.whole[index]
         low, high = math.nan, math.nan
-        if drawn is not None:
-            ratios = _ratio(drawn[0][index], drawn[1][index])
+        if a.drawn is not None and b.drawn is not None:
+            ratios = _ratio(a.drawn[index], b.drawn[index])
             low, high = np.quantile(ratios, ((1 - level) / 2, (1 + level) / 2)).tolist()
-        found[name] = Difference(value, reference, float(_ratio(value, reference)), low, high, count)
+        found[name] = Difference(value, reference, float(_ratio(value, reference)), low, high, len(a.labels))
     return found
 
 

@@ -10,33 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from deepcams.degrade.operators import degrade, margin
 from deepcams.errors import DeepcamsError
-from deepcams.grid.blocks import coarse_around
+from deepcams.grid.blocks import coarse_around, spread
 from deepcams.grid.nodes import FACTOR, Grid, describe, refine, row_weights
-from deepcams.inference.closure import close
-from deepcams.inference.spatial import SpatialNetwork
-from deepcams.inference.temporal import TemporalNetwork
-from deepcams.models import spatial_interpolation, temporal_interpolation
+from deepcams.grid.pad import pad
+from deepcams.validation.methods import WINDOW, Method, Workings, baselines, check_methods
 from deepcams.validation.metrics import Moments
 
-STAGES = ("temporal", "spatial", "joint")
-WINDOW = 3  # hours between two analyses
-FRACTIONS = (1 / 3, 2 / 3)
-
-
-@dataclass(frozen=True)
-class Method:
-    """One line of a table: networks for the stage and what is done after.
-
-    closure : "none" (cut off below 0, before and after), "block_mean", or None to leave the fields as they come.
-    """
-
-    name: str
-    temporal: TemporalNetwork | None = None
-    spatial: SpatialNetwork | None = None
-    closure: str | None = None
+LARGEST_SUPPORT = 3  # coarse nodes, of lanczos3; closure makes whole blocks of what is missing
 
 
 @dataclass
@@ -70,32 +54,6 @@ class _Tally:
         ]
 
 
-def baselines(stage: str) -> list[Method]:
-    """What every network must beat, training-free. Raises DeepcamsError for an unknown stage."""
-    linear, bicubic = temporal_interpolation.linear(), spatial_interpolation.bicubic()
-    if stage == "temporal":
-        return [
-            Method("linear", temporal=linear),
-            Method("nearest", temporal=temporal_interpolation.nearest()),
-            Method("linear_as_printed", temporal=temporal_interpolation.linear_as_printed()),
-        ]
-    if stage == "spatial":
-        kernels = ("bicubic", "bilinear", "nearest", "lanczos3")
-        return [
-            *(Method(name, spatial=getattr(spatial_interpolation, name)()) for name in kernels),
-            Method("bicubic+closure", spatial=bicubic, closure="block_mean"),
-        ]
-    if stage == "joint":
-        printed = temporal_interpolation.linear_as_printed()
-        return [
-            Method("linear+bicubic", linear, bicubic),
-            Method("linear+bilinear", linear, spatial_interpolation.bilinear()),
-            Method("linear+bicubic+closure", linear, bicubic, "block_mean"),
-            Method("linear_as_printed+bicubic", printed, bicubic),
-        ]
-    raise DeepcamsError(f"There is no stage {stage!r} to score; choose one of {', '.join(STAGES)}.")
-
-
 def score(
     stage: str,
     fields: Iterable[np.ndarray],
@@ -107,6 +65,7 @@ def score(
     region: tuple[float, float, float, float] | None = None,
     coarse: Iterable[np.ndarray] | None = None,
     times: Sequence[np.datetime64] | np.ndarray | None = None,
+    every: int = 1,
 ) -> dict:
     """Score methods of a stage on hourly fields.
 
@@ -121,6 +80,7 @@ def score(
     `operator` then only names them and gives the margin.
     times : (T,) datetime64, UTC, the instant of each of `fields`. Networks that look at the sun need it; with it the
     result has "days", the sums of every UTC day, of which intervals are made (`deepcams.validation.bootstrap`).
+    every : of the windows, or in space of the frames, each so many-th is scored, from the first on.
 
     Where the grid is not the full circle, or ends short of a pole, a margin is lost on that side: the coarse nodes
     whose degradation lacks support (at least one, as nodes outside the last coarse one are not interpolated), three
@@ -136,20 +96,23 @@ def score(
     Raises DeepcamsError for an unknown stage or operator, an empty region, or fewer frames than a window needs.
     """
     methods = baselines(stage) if methods is None else list(methods)
-    _check_methods(stage, methods)
+    check_methods(stage, methods)
     if operator is None and (stage != "temporal" or coarse is not None):
         raise DeepcamsError(f"Scoring {stage} downscaling needs a degradation, for instance block_mean.")
     setting = _Setting(stage, grid, operator, parameters or {})
     window = setting.window(region)
     weights = row_weights(setting.grid)[window[0], None]
     tallies = {method.name: _Tally() for method in methods}
+    workings = Workings(stage, setting.file if setting.coarse is None else setting.coarse)
     count = 0
-    for start, truth, inputs in _cases(stage, fields, coarse, setting):
+    for start, truth, inputs in _cases(stage, fields, coarse, setting, every):
         time = None if times is None else _instant(times, start)
-        estimates = {method.name: [e[window] for e in _apply(method, inputs, setting, time)] for method in methods}
+        workings.start(start, inputs, time)
+        estimates = {method.name: [e[window] for e in workings.estimates(method)] for method in methods}
+        unreached = setting.unreached(inputs)[window]
         for index, frame in enumerate(truth):
             # Every method on the very same nodes: where one has no value, none is scored.
-            missing = np.any([np.isnan(fields[index]) for fields in estimates.values()], axis=0)
+            missing = unreached | np.any([np.isnan(fields[index]) for fields in estimates.values()], axis=0)
             seen = np.where(missing, np.nan, frame[window])
             scored = start + index + (stage != "spatial")  # a window's first frame is given, not scored
             day = None if times is None else str(_instant(times, scored).astype("datetime64[D]"))
@@ -206,7 +169,7 @@ class _Setting:
     """Grids and margin of a scoring: `grid` is where truth and estimates are compared."""
 
     def __init__(self, stage: str, file: Grid, operator: str | None, parameters: dict):
-        self.file, self.operator, self.parameters = file, operator, parameters
+        self.stage, self.file, self.operator, self.parameters = stage, file, operator, parameters
         if operator is None:
             self.coarse = self.fine = None
             self.grid, self.margin = file, 0
@@ -227,6 +190,18 @@ class _Setting:
 
     def degraded(self, frame: np.ndarray) -> np.ndarray:
         return degrade(frame, self.fine, self.operator, **self.parameters)
+
+    def unreached(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Nodes of `grid` (bool) for which a missing input leaves some method without a value.
+
+        Told by the input alone, so that methods which are scored apart are scored on the same nodes.
+        """
+        missing = np.isnan(inputs).any(axis=0)
+        if self.stage == "temporal" or not missing.any():
+            return missing if self.stage == "temporal" else np.zeros(self.grid.shape, dtype=bool)
+        reach = min(LARGEST_SUPPORT, missing.shape[0] - 1, missing.shape[1])
+        windows = sliding_window_view(pad(missing, self.coarse, reach), (2 * reach + 1,) * 2)
+        return spread(windows.any(axis=(2, 3)).astype(np.float32), self.coarse) > 0
 
     def window(self, region: tuple[float, float, float, float] | None) -> tuple[np.ndarray | slice, np.ndarray]:
         """Rows (a slice) and columns (indices, west to east) to score."""
@@ -259,23 +234,11 @@ class _Setting:
         return lost_rows, lost_columns
 
 
-def _check_methods(stage: str, methods: list[Method]) -> None:
-    needed = {"temporal": ("temporal",), "spatial": ("spatial",), "joint": ("temporal", "spatial")}
-    if stage not in needed:
-        raise DeepcamsError(f"There is no stage {stage!r} to score; choose one of {', '.join(STAGES)}.")
-    if len({method.name for method in methods}) < len(methods) or not methods:
-        raise DeepcamsError("Every method to score needs a name of its own, and at least one is needed.")
-    for method in methods:
-        for part in needed[stage]:
-            if getattr(method, part) is None:
-                raise DeepcamsError(f"The method {method.name} has no {part} network, which {stage} downscaling needs.")
-
-
 def _cases(
-    stage: str, fields: Iterable[np.ndarray], coarse: Iterable[np.ndarray] | None, setting: _Setting
+    stage: str, fields: Iterable[np.ndarray], coarse: Iterable[np.ndarray] | None, setting: _Setting, every: int
 ) -> Iterator[tuple[int, list[np.ndarray], list[np.ndarray]]]:
     """Yield (index of the first frame, true frames to score, frames to start from)."""
-    size = 1 if stage == "spatial" else WINDOW + 1
+    size, step = (1, 1) if stage == "spatial" else (WINDOW + 1, WINDOW)
     frames: list[np.ndarray] = []
     coarser = None if coarse is None else iter(coarse)
     given: list[np.ndarray] = []
@@ -290,7 +253,8 @@ def _cases(
             given.append(np.asarray(following))
         if len(frames) < size:
             continue
-        yield (index + 1 - size, *_case(stage, frames, given, setting))
+        if (index + 1 - size) // step % every == 0:
+            yield (index + 1 - size, *_case(stage, frames, given, setting))
         frames, given = ([], []) if stage == "spatial" else (frames[-1:], given[-1:])
 
 
@@ -313,18 +277,6 @@ def _instant(times: Sequence[np.datetime64] | np.ndarray, index: int) -> np.date
     if index >= len(times):
         raise ValueError(f"there are more fields than the {len(times)} times given")
     return np.datetime64(times[index], "s")
-
-
-def _apply(method: Method, inputs: list[np.ndarray], setting: _Setting, time: np.datetime64 | None) -> np.ndarray:
-    """Fields of a method: (n, H, W) on the grid of comparison. time : of the first of `inputs`."""
-    frames = np.stack(inputs)
-    if method.temporal is not None and len(inputs) == 2:
-        grid = setting.file if setting.coarse is None else setting.coarse
-        frames = method.temporal.between(inputs[0], inputs[1], FRACTIONS, grid, time)
-    if setting.coarse is None or frames.shape[-2:] == setting.grid.shape:
-        return frames
-    fine = method.spatial.refine(frames, setting.coarse)
-    return fine if method.closure is None else close(fine, frames, setting.coarse, method.closure)
 
 
 def _without_nan(scores: dict) -> dict:

@@ -1,4 +1,4 @@
-"""The configured networks against each baseline: differences with intervals, as a table and in words.
+"""Networks against each baseline: differences with intervals, as a table and in words.
 
 What is said is what the interval allows: "below" or "above" only where it excludes zero.
 """
@@ -8,26 +8,33 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
-from deepcams.validation.bootstrap import BLOCK, FEWEST_DAYS, LEVEL, paired_difference
+from deepcams.validation.bootstrap import BLOCK, FEWEST_DAYS, LEVEL, Days, difference, resample
 
 MAIN_BASELINES = {"temporal": "linear", "spatial": "bicubic+closure", "joint": "linear+bicubic+closure"}
 # Degrees. In time networks run on the coarse grid; the paper's Table 2 is at 0.25°. In space the result is 0.25°.
 STEPS_OF_USE = {"temporal": 0.75, "spatial": 0.25, "joint": 0.25}
 SCORE_NAMES = {"rmse": "RMSE", "mae": "MAE"}
 BETTER, WORSE, ALIKE, UNJUDGED = "better", "worse", "alike", "unjudged"
+# What a row compares: the configured network, or a further one, with a baseline; either on input that another operator
+# than the configured one has degraded; a pair of networks that takes time first with itself taking space first.
+CONFIGURED, FURTHER, OPERATOR, ORDER = "configured", "further", "operator", "order"
+REFERENCE = "bicubic"  # what networks must not fall behind under any operator
 
 
 @dataclass(frozen=True)
 class Skill:
-    """One row of a skill table: a score of the configured method beside that of a baseline.
+    """One row of a skill table: a score of a network's method beside that of a baseline.
 
-    step : degrees.   metric : "rmse" or "mae".   value, baseline_value : ug m-3, over all pairs.
-    difference_percent : 100 (value / baseline_value - 1), below zero where the configured method is better, with its
-    interval low_percent … high_percent of 95 %, NaN if there are too few days.   days : that were scored.
+    step : degrees.   configured : the network's method; the configured one where `kind` says so.   metric : "rmse" or
+    "mae".   value, baseline_value : ug m-3, over all pairs.   difference_percent : 100 (value / baseline_value - 1),
+    below zero where the network is better, with its interval low_percent … high_percent of 95 %, NaN if there are too
+    few days.   days : that were scored.   degradation : the operator that made the input, in space; else "".
+    kind : CONFIGURED, FURTHER, OPERATOR or ORDER.
     """
 
     stage: str
@@ -41,6 +48,8 @@ class Skill:
     low_percent: float
     high_percent: float
     days: int
+    degradation: str = ""
+    kind: str = CONFIGURED
 
     @property
     def verdict(self) -> str:
@@ -69,48 +78,68 @@ class Skill:
 
 
 def compare(stage: str, days: pd.DataFrame) -> list[Skill]:
-    """The configured method against all others, for each step in the order of `days`.
+    """Every network against every baseline, for each step and operator in the order of `days`, the configured first.
 
-    days : rows of step, day, method, configured, n, squared_error, absolute_error, as `evaluate_month` writes them.
-    A configured method that is itself a baseline is compared with the others only.
-    Raises DeepcamsError if methods were not scored on the same days.
+    days : rows of step, day, method, configured, n, squared_error, absolute_error, and where there are several
+    degradation, baseline (bool; by default all that is not configured is one) and group (of a pair's two orders).
+    A configured method that is itself a baseline is compared with the others. Raises DeepcamsError if methods were not
+    scored on the same nodes of the same days.
     """
-    found = []
-    for step in dict.fromkeys(days["step"]):
-        at_step = days[days["step"] == step]
-        configured = at_step.loc[at_step["configured"], "method"].iloc[0]
-        own = _of_method(at_step, configured)
-        for baseline in (name for name in dict.fromkeys(at_step["method"]) if name != configured):
-            try:
-                differences = paired_difference(own, _of_method(at_step, baseline))
-            except ValueError as error:
-                raise DeepcamsError(
-                    f"{configured} and {baseline} ({stage}) cannot be compared: {error}. "
-                    "Delete the evaluation's monthly files and run again."
-                ) from error
-            found += [
-                Skill(
-                    stage=stage,
-                    step=float(step),
-                    configured=configured,
-                    baseline=baseline,
-                    metric=metric,
-                    value=difference.value,
-                    baseline_value=difference.reference,
-                    difference_percent=100 * difference.relative,
-                    low_percent=100 * difference.low,
-                    high_percent=100 * difference.high,
-                    days=difference.days,
-                )
-                for metric, difference in differences.items()
-            ]
+    if days.empty:
+        return []
+    days = days.assign(
+        degradation=days.get("degradation", ""),
+        baseline=days["baseline"] if "baseline" in days else ~days["configured"],
+        group=days["group"] if "group" in days else days["method"],
+    )
+    found, own = [], {}
+    for (step, operator), part in days.groupby(["step", "degradation"], sort=False):
+        own.setdefault(step, operator)
+        resampled = {name: resample(rows.sort_values("day")) for name, rows in part.groupby("method", sort=False)}
+        methods = part.drop_duplicates("method").set_index("method")
+        baselines = list(methods.index[methods["baseline"]])
+        chosen = list(methods.index[methods["configured"]])
+        pairs = [(CONFIGURED, network, baseline) for network in chosen for baseline in baselines]
+        for network in methods.index[~methods["baseline"] & ~methods["configured"]]:
+            pairs += [(FURTHER, network, baseline) for baseline in baselines]
+        if stage == "joint":
+            networks = methods[methods.groupby("group")["baseline"].transform("all").eq(False)]
+            pairs += [(ORDER, *names) for names in networks.groupby("group").groups.values() if len(names) == 2]
+        for kind, network, baseline in pairs:
+            if network == baseline:
+                continue
+            place = {"stage": stage, "step": float(step), "degradation": operator}
+            place["kind"] = kind if operator == own[step] else OPERATOR
+            found += _rows(network, baseline, resampled, place)
     return found
 
 
-def compare_months(stage: str, months: Sequence[str | Path]) -> list[Skill]:
-    """`compare` on the daily sums of months: CSV files of `evaluate_month`."""
-    tables = [pd.read_csv(path, dtype={"method": str, "day": str, "configured": bool}) for path in months]
-    return compare(stage, pd.concat(tables, ignore_index=True)) if tables else []
+def _rows(network: str, baseline: str, days: dict[str, Days], place: dict) -> list[Skill]:
+    one, other = days[network], days[baseline]
+    try:
+        differences = difference(one, other)
+        if not np.array_equal(one.pairs, other.pairs):
+            raise ValueError("the two methods were not scored on the same nodes")
+    except ValueError as error:
+        raise DeepcamsError(
+            f"{network} and {baseline} ({place['stage']}) cannot be compared: {error}. "
+            "Delete the evaluation's monthly files and run again."
+        ) from error
+    return [
+        Skill(
+            configured=network,
+            baseline=baseline,
+            metric=metric,
+            value=found.value,
+            baseline_value=found.reference,
+            difference_percent=100 * found.relative,
+            low_percent=100 * found.low,
+            high_percent=100 * found.high,
+            days=found.days,
+            **place,
+        )
+        for metric, found in differences.items()
+    ]
 
 
 def write_skill(rows: Sequence[Skill], csv: str | Path) -> None:
@@ -122,7 +151,7 @@ def write_skill(rows: Sequence[Skill], csv: str | Path) -> None:
 
 def read_skill(csv: str | Path) -> list[Skill]:
     """The rows of a skill table. Raises DeepcamsError naming the file if columns are missing."""
-    texts = ("stage", "configured", "baseline", "metric")
+    texts = ("stage", "configured", "baseline", "metric", "degradation", "kind")
     names = [field.name for field in fields(Skill)]
     table = pd.read_csv(csv, dtype=dict.fromkeys(texts, str), keep_default_na=False,
                         na_values={name: [""] for name in names if name not in texts})  # fmt: skip
@@ -133,8 +162,8 @@ def read_skill(csv: str | Path) -> list[Skill]:
 
 
 def main_rows(rows: Sequence[Skill]) -> list[Skill]:
-    """The rows at the stage's resolution of use."""
-    return [row for row in rows if row.step == STEPS_OF_USE[row.stage]]
+    """The rows of the configured network at the stage's resolution of use, on input of the configured operator."""
+    return [row for row in rows if row.kind == CONFIGURED and row.step == STEPS_OF_USE[row.stage]]
 
 
 def sentence(row: Skill) -> str:
@@ -160,17 +189,47 @@ def sentence(row: Skill) -> str:
     )
 
 
-def markdown_section(rows: Sequence[Skill]) -> str:
-    """The rows of one step as a list of sentences, with what the numbers are; empty without rows."""
-    if not rows:
-        return ""
-    lines = [
-        f"Differences over all pairs of {rows[0].days} days, with intervals of {100 * LEVEL:.0f} % "
-        f"(both methods on the same days, resampled in blocks of {BLOCK} days):",
-        "",
-        *(f"- {sentence(row)}" for row in rows),
+def notes(rows: Sequence[Skill]) -> dict[tuple[float, str], str]:
+    """Markdown for each table, by step and degradation: the configured network in sentences, further ones in lines."""
+    found = {}
+    for place in dict.fromkeys((row.step, row.degradation) for row in rows):
+        here = [row for row in rows if (row.step, row.degradation) == place]
+        parts = [
+            _list(
+                f"### {here[0].configured} against the baselines\n\nOver all pairs of {here[0].days} days, with "
+                f"intervals of {100 * LEVEL:.0f} % (both on the same days, resampled in blocks of {BLOCK} days):",
+                [sentence(row) for row in here if row.kind == CONFIGURED],
+            ),
+            _list("### Further networks against the baselines", _in_lines(here, FURTHER)),
+            _list("### Time first against space first", _in_lines(here, ORDER)),
+            _list(
+                f"Input degraded by {place[1]}:",
+                _in_lines([row for row in here if row.baseline in (REFERENCE, MAIN_BASELINES[row.stage])], OPERATOR),
+            ),
+        ]
+        found[place] = "\n".join(part for part in parts if part)
+    return found
+
+
+def _list(heading: str, lines: Sequence[str]) -> str:
+    return "\n".join([heading, "", *(f"- {line}" for line in lines), ""]) if lines else ""
+
+
+def _in_lines(rows: Sequence[Skill], kind: str) -> list[str]:
+    """A line for each pair of methods: both scores, with their intervals."""
+    pairs: dict[tuple[str, str], list[Skill]] = {}
+    for row in rows:
+        if row.kind == kind:
+            pairs.setdefault((row.configured, row.baseline), []).append(row)
+    return [
+        f"{network} against {baseline}: "
+        + ", ".join(
+            f"{SCORE_NAMES[row.metric]} {row.difference_text} %"
+            + ("" if row.verdict == UNJUDGED else f" ({row.interval_text})")
+            for row in of_pair
+        )
+        for (network, baseline), of_pair in pairs.items()
     ]
-    return "\n".join(lines) + "\n"
 
 
 def lines_to_tell(rows: Sequence[Skill]) -> list[str]:
@@ -197,10 +256,6 @@ def lines_to_tell(rows: Sequence[Skill]) -> list[str]:
 def _signed(value: float, digits: int) -> str:
     """A number with its sign, minus as in print."""
     return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def _of_method(days: pd.DataFrame, method: str) -> pd.DataFrame:
-    return days[days["method"] == method].sort_values("day")
 
 
 def _with_interval(row: Skill) -> str:

@@ -1,0 +1,7 @@
+"""Draw moments of the test period (rule plot_zoom)."""
+
+from deepcams.logs import job_log
+from deepcams.report.zoom_figure import draw
+
+with job_log(snakemake.log[0]):
+    draw(snakemake.input.zoom, snakemake.output.picture, snakemake.params.dpi)
