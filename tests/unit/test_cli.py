@@ -12,6 +12,7 @@ from deepcams.grid.nodes import coarse_globe, fine_globe
 
 CAMS = "cams_eac4_pm25_20191231T15_20200101T00.nc"
 GEOSCF = "geoscf_pm25_west_4h.nc"
+INTERPOLATED = ("--temporal", "linear", "--spatial", "bicubic")  # what is known of them holds for no network
 
 
 def cams_file(path, values, hours=(0, 3), latitude=None, longitude=None, units="kg m**-3", name="pm2p5"):
@@ -107,14 +108,15 @@ def test_a_field_rolled_by_whole_coarse_columns_gives_the_rolled_product(tmp_pat
             latitude=globe.latitude,
             longitude=globe.longitude,
         )
-        assert main(["downscale", source, str(tmp_path / f"out{shift}.nc")]) == 0
+        assert main(["downscale", source, str(tmp_path / f"out{shift}.nc"), *INTERPOLATED]) == 0
         results.append(product(tmp_path / f"out{shift}.nc").pm25.values)
     np.testing.assert_array_equal(np.roll(results[0], 21, axis=-1), results[1])
 
 
 def test_downscaling_is_linear_in_time_and_closed_in_space(tmp_path, field):
     out = tmp_path / "out.nc"
-    assert main(["downscale", cams_file(tmp_path / "in.nc", field), str(out), "--mantissa-bits", "23"]) == 0
+    words = ["downscale", cams_file(tmp_path / "in.nc", field), str(out), "--mantissa-bits", "23"]
+    assert main([*words, *INTERPOLATED]) == 0
     hourly = product(out).pm25.values.astype("f8")
     assert hourly.shape == (4, 16, 22)
     blocks = hourly[:, 2:-2, 2:-2].reshape(4, 4, 3, 6, 3).mean(axis=(2, 4))
@@ -122,10 +124,11 @@ def test_downscaling_is_linear_in_time_and_closed_in_space(tmp_path, field):
     np.testing.assert_allclose(blocks, expected, rtol=2e-3)  # plain means: within a block areas differ by 0.1 %
 
 
-def test_missing_cells_stay_missing_and_spread_no_further_than_their_block(tmp_path, field):
+@pytest.mark.parametrize("networks", [(), INTERPOLATED], ids=["pretrained", "interpolated"])
+def test_missing_cells_stay_missing_and_spread_no_further_than_their_block(tmp_path, field, networks):
     field[0, 2, 3] = np.nan
     out = tmp_path / "out.nc"
-    assert main(["downscale", cams_file(tmp_path / "in.nc", field), str(out)]) == 0
+    assert main(["downscale", cams_file(tmp_path / "in.nc", field), str(out), *networks]) == 0
     hourly = product(out).pm25.values
     missing = np.zeros((16, 22), bool)
     missing[5:8, 8:11] = True
@@ -169,8 +172,11 @@ def test_an_all_zero_frame_a_single_frame_and_a_missing_file_are_refused(tmp_pat
 
 def test_an_unknown_network_is_refused_with_the_known_ones(tmp_path, field, capsys):
     source = cams_file(tmp_path / "in.nc", field)
-    assert main(["downscale", source, str(tmp_path / "out.nc"), "--spatial", "bicubik"]) == 1
-    assert "bicubic" in capsys.readouterr().err
+    for word, near in (("bicubik", "bicubic"), ("pretraind", "pretrained"), ("", None)):
+        assert main(["downscale", source, str(tmp_path / "out.nc"), "--spatial", word]) == 1
+        error = capsys.readouterr().err
+        assert "one of pretrained, bicubic, bilinear" in error
+        assert error.endswith(f"Did you mean {near}?\n") == bool(near)
 
 
 @pytest.mark.real
@@ -186,7 +192,8 @@ def test_an_unknown_network_is_refused_with_the_known_ones(tmp_path, field, caps
 def test_real_scores_agree_with_independent_figures(real_samples, capsys, arguments, method, rmse, mae, tolerance):
     """Figures computed elsewhere; linear to the last digit printed, the others to 1 %."""
     stage, *more = arguments
-    command = ["score", stage, str(real_samples / GEOSCF), "--region", "90", "-85", "-90", "-1", "--json", *more]
+    region = ["--region", "90", "-85", "-90", "-1"]
+    command = ["score", stage, str(real_samples / GEOSCF), *region, "--json", "--no-pretrained", *more]
     assert main(command) == 0
     scores = json.loads(capsys.readouterr().out)["methods"][method]
     if method == "linear":

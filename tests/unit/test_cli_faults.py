@@ -67,8 +67,8 @@ def test_frames_that_are_no_consecutive_hours_are_not_scored_in_time(tmp_path, g
 )
 def test_a_network_that_learns_is_not_run_untrained(tmp_path, cams, geoscf, capsys, command):
     words = [word.format(cams=cams, geoscf=geoscf, out=tmp_path / "out.nc") for word in command]
-    assert "learned_kernel must be trained first; give its model file" in sentence(capsys, *words, "learned_kernel")
-    assert "learned_kernel" not in sentence(capsys, *words, "bicubik")
+    assert "pixel_shuffle must be trained first; give its model file" in sentence(capsys, *words, "pixel_shuffle")
+    assert "pixel_shuffle" not in sentence(capsys, *words, "bicubik")
     assert not (tmp_path / "out.nc").exists()
 
 
@@ -76,7 +76,7 @@ def test_help_offers_only_networks_that_need_no_training(capsys):
     with pytest.raises(SystemExit):
         main(["downscale", "--help"])
     text = capsys.readouterr().out
-    assert "lanczos3" in text and "learned_kernel" not in text
+    assert "lanczos3" in text and "pixel_shuffle" not in text and "pretrained (the default)" in text
 
 
 @pytest.mark.parametrize("bits", ["0", "24", "-1", "seven"])

@@ -30,9 +30,11 @@ def test_every_dependency_is_pinned_in_the_lock_file_at_the_same_version():
 def test_conda_environments_use_the_pins_of_pyproject(path):
     names = {"pytorch": "torch", "python-isal": "isal"}
     items = yaml.safe_load(path.read_text())["dependencies"]
-    for item in items:
-        name, _, version = item.partition("=")
-        if name == "python":
+    from_pip = [item for part in items if isinstance(part, dict) for item in part["pip"]]
+    assert bool(from_pip) == ("pip" in items)
+    for item in [*(part for part in items if isinstance(part, str)), *from_pip]:
+        name, version = re.fullmatch(r"([\w.-]+)=*(.*)", item).groups()
+        if name in ("python", "pip"):
             continue
         pin = PINS[{n.lower(): n for n in PINS}[names.get(name, name).lower()]]
         assert pin == version or pin.startswith(f"{version}.post"), f"{path.name}: {item} but pyproject has {pin}"

@@ -30,7 +30,7 @@ def field():
     ],
     ids=["inland", "across the date line", "north pole", "south pole", "near the pole, across the date line"],
 )
-@pytest.mark.parametrize("name", ["bicubic", "lanczos3", "learned_kernel", "pixel_shuffle"])
+@pytest.mark.parametrize("name", ["bicubic", "lanczos3", "least_squares", "pixel_shuffle"])
 def test_a_region_is_the_same_box_of_the_globe(field, region, name):
     network = build("spatial", name, None, {"features": 4})
     assert network.halo + CLOSURE_HALO["block_mean"] <= HALO

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from deepcams.calendar import hours_between
-from deepcams.cli.options import add_network, check_output, must_exist, network
+from deepcams.cli.options import PRETRAINED, add_network, check_output, identity, must_exist, network
 from deepcams.config.digest import digest
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import Encoding
@@ -19,21 +19,23 @@ from deepcams.product.downscale import write_product
 from deepcams.product.months import Product
 from deepcams.sources.cams import read_cams
 
-HELP = """\
+HELP = f"""\
 Downscale surface PM2.5 of CAMS EAC4, from 3-hourly 0.75° to hourly 0.25°: first in time, then in space.
 
 The input is a file as the Atmosphere Data Store delivers it (pm2p5 in kg m**-3, global or a box, NetCDF or zip) with
 at least two consecutive analyses. The output runs from the first to the last of them, in ug m-3, encoded as the
 workflow's product (CF-1.11, ACDD-1.3). Analyses pass through time unchanged; with --closure block_mean the block means
-of the fine field are the coarse one. A missing value stays missing; a missing frame is an error."""
+of the fine field are the coarse one. A missing value stays missing; a missing frame is an error.
+
+{PRETRAINED}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("input", metavar="IN.nc", help="CAMS EAC4 analyses")
     parser.add_argument("output", metavar="OUT.nc", help="hourly 0.25° fields")
-    add_network(parser, "temporal", "linear", "network for time")
-    add_network(parser, "spatial", "bicubic", "network for space")
+    add_network(parser, "temporal", "network for time")
+    add_network(parser, "spatial", "network for space")
     parser.add_argument("--closure", choices=METHODS, default="block_mean", help="default: block_mean")
     parser.add_argument(
         "--mantissa-bits", type=_bits, default=7, metavar="BITS", help="precision kept, 1 … 23 (default: 7, 0.4 %%)"
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     hours = hours_between(times[0], times[-1])
     fields = hourly_fields(field.values, times, hours, time_network, grid)
     settings = {
-        "networks": {stage: _identity(getattr(options, stage)) for stage in ("temporal", "spatial")},
+        "networks": {stage: identity(stage, getattr(options, stage)) for stage in ("temporal", "spatial")},
         "closure": options.closure,
         "mantissa_bits": options.mantissa_bits,
     }
@@ -86,8 +88,3 @@ def _bits(text: str) -> int:
     if text.isdecimal() and 1 <= int(text) <= 23:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of bits, 1 … 23")
-
-
-def _identity(choice: str) -> str:
-    """A network in a word: an interpolation's name, or a model file's digest."""
-    return f"file:{sha256(choice)[:16]}" if os.path.isfile(choice) else choice

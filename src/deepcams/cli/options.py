@@ -1,23 +1,31 @@
 """Pieces that several commands share: choosing a network or a degradation, giving a region, checking files."""
 
 import argparse
+import difflib
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import require_writable
+from deepcams.files.checksum import sha256
+from deepcams.models import pretrained
 from deepcams.models.catalogue import learns, names
-from deepcams.models.checkpoint import load, untrained
+from deepcams.models.checkpoint import load, read, untrained
+
+PRETRAINED = f"""\
+pretrained   the light pair that comes with deepcams. What it learnt from, how good it is and what it is not for:
+             {pretrained.card()}"""
 
 
-def add_network(parser: argparse.ArgumentParser, stage: str, default: str, purpose: str) -> None:
-    """Add the option --temporal or --spatial: an interpolation by name, or a model file."""
+def add_network(parser: argparse.ArgumentParser, stage: str, purpose: str) -> None:
+    """Add the option --temporal or --spatial: the pretrained network, an interpolation by name, or a model file."""
     parser.add_argument(
         f"--{stage}",
         metavar="NETWORK",
-        default=default,
-        help=f"{purpose}: {', '.join(interpolations(stage))}, or a trained model's file (default: {default})",
+        default=pretrained.WORD,
+        help=f"{purpose}: {pretrained.WORD} (the default), {', '.join(interpolations(stage))}, or a model's file",
     )
 
 
@@ -27,7 +35,9 @@ def interpolations(stage: str) -> list[str]:
 
 
 def network(stage: str, choice: str):
-    """The network an option named: an interpolation, or the content of a model file."""
+    """The network an option named: the pretrained one, an interpolation, or the content of a model file."""
+    if choice == pretrained.WORD:
+        return _shipped(load, stage)
     known = interpolations(stage)
     if choice in known:
         return untrained(stage, choice)
@@ -35,9 +45,31 @@ def network(stage: str, choice: str):
         return load(choice, stage)
     if choice in names(stage):
         raise DeepcamsError(f"{choice} must be trained first; give its model file.")
+    known = [pretrained.WORD, *known]
+    close = difflib.get_close_matches(choice, known, n=1)
     raise DeepcamsError(
         f"There is no {stage} network {choice!r}: neither a file of that name nor one of {', '.join(known)}."
+        + (f" Did you mean {close[0]}?" if close else "")
     )
+
+
+def identity(stage: str, choice: str) -> str:
+    """A network in a word without spaces: an interpolation's name, or what a model file's digest is."""
+    if choice == pretrained.WORD:
+        return f"{choice}({_shipped(read, stage).network},sha256:{sha256(pretrained.path(stage))[:16]})"
+    return choice if choice in interpolations(stage) else f"file:{sha256(choice)[:16]}"
+
+
+def _shipped(function: Callable, stage: str):
+    """What `function` makes of the model file that comes with the package; if that is damaged, what helps is said."""
+    path = pretrained.path(stage)
+    try:
+        return function(path, stage)
+    except DeepcamsError as error:
+        raise DeepcamsError(
+            f"The {pretrained.WORD} {stage} network, which comes with deepcams, cannot be used: {error} "
+            "Installing deepcams anew restores it; interpolations do without it."
+        ) from error
 
 
 def degradation_parameters(operator: str | None, sigma: float | None, option: str) -> dict[str, float]:
