@@ -17,9 +17,9 @@ OUT = ROOT / "docs" / "images" / "rulegraph.png"
 # What a rule is for, by the beginning of its name, with the fill and the line of its box (after Okabe & Ito 2008).
 KINDS = {
     "retrieve simulate": ("input", "#fdebd9", "#D55E00"),
-    "degrade train": ("learning", "#d9eee7", "#009E73"),
+    "degrade train derive": ("learning", "#d9eee7", "#009E73"),
     "downscale assemble": ("product", "#d8e9f5", "#0072B2"),
-    "evaluate summarise collocate validate": ("validation", "#f6e3ee", "#a84c80"),
+    "evaluate summarise cut collocate validate": ("validation", "#f6e3ee", "#a84c80"),
     "plot write": ("report", "#eceff1", "#5b6773"),
 }
 
