@@ -7,6 +7,8 @@ group of processes and no GPU before it. A worker itself uses one thread, and to
 """
 
 import multiprocessing
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +39,7 @@ class Steps:
         pinned: bool = False,
     ):
         workers = min(workers, len(steps))
+        handler = signal.getsignal(signal.SIGCHLD)
         with warnings.catch_warnings():
             # Python warns of forks beside threads: a bar's or a test's own hold nothing that is used here. Torch warns
             # of more workers than processors, which is for the person who asks for them to know.
@@ -53,6 +56,10 @@ class Steps:
                 generator=torch.Generator(),  # else it draws from torch's own, which initial weights come from
             )
             self._items = iter(loader)
+        if threading.current_thread() is threading.main_thread():
+            # Torch raises at whatever line a worker's death is heard of, and again for each child that ends later. Left
+            # out, it finds the dead where it waits for them, within seconds.
+            signal.signal(signal.SIGCHLD, handler)
 
     def __iter__(self) -> Iterator[Any]:
         for item in self._items:
@@ -64,7 +71,7 @@ class Steps:
 
 @contextmanager
 def workers_watched() -> Iterator[None]:
-    """Tell the death of a worker, which torch may report at any line of the main process, as one sentence."""
+    """Tell the death of a worker as one sentence."""
     try:
         yield
     except RuntimeError as error:
