@@ -74,10 +74,12 @@ def workers_watched() -> Iterator[None]:
     """Tell the death of a worker as one sentence."""
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # What it was about to hand over may break off before torch has seen that it is dead.
+        broken = isinstance(error, ConnectionError | EOFError)
+        if not broken and "DataLoader worker" not in str(error):
             raise
-        reason = str(error).splitlines()[0].rstrip(". ")
+        reason = "it exited unexpectedly" if broken else str(error).splitlines()[0].rstrip(". ")
         raise DeepcamsError(
             f"A process that draws training examples died ({reason}), often for lack of memory or of room in /dev/shm. "
             "Run again, which goes on from the state that is kept; with fewer, if it happens again (training.workers, "
