@@ -25,7 +25,7 @@ from deepcams.validation.skill import (
     Skill,
     read_skill,
 )
-from deepcams.validation.tables import OTHERS_EVERY, SIDE_BY_SIDE
+from deepcams.validation.tables import SIDE_BY_SIDE
 
 SKILL_WORDS = {
     BETTER: "better",
@@ -130,8 +130,8 @@ def _scores(evaluation: Evaluation, table: pd.DataFrame) -> list[str]:
     if len(operators) > 1:
         parts.append(
             '<h4>Under other operators</h4><p class="note">Coarse fields made in other ways than by '
-            f"{escape(operators[0])}, every {OTHERS_EVERY}th hour; averages over months; "
-            f"%: RMSE against {REFERENCE}.</p>" + operator_table(table, [*methods, network])
+            f"{escape(operators[0])}, every sixth hour; averages over months; %: RMSE against {REFERENCE}.</p>"
+            + operator_table(table, [*methods, network])
         )
     return parts
 

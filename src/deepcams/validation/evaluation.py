@@ -18,12 +18,12 @@ from deepcams.training.shards import Shard, read_shard
 from deepcams.validation.cut import Cut
 from deepcams.validation.methods import Method, baselines
 from deepcams.validation.scores import daily_rows, rows, score
-from deepcams.validation.tables import OTHERS_EVERY
 
 # Coarse nodes around a region that networks for space are given: 6 for them, 4 for closure, 7 for a network for time
 # that takes what they made.
 HALO_IN_SPACE = 18
 OPERATORS = ("block_mean", "imresize", "gaussian", "point")  # bicubic is point by another name
+OTHERS_EVERY = 6  # hours between the fields that are degraded by another operator than the configured one
 DAY_COLUMNS = ("day", "method", "n", "squared_error", "absolute_error")
 
 

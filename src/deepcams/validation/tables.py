@@ -20,7 +20,6 @@ HEADINGS = {
     ("spatial", 0.25): "As in Table 3 of Xiao et al. (2022)",
     ("joint", 0.25): "Time and space together, which the paper has not scored",
 }
-OTHERS_EVERY = 6  # hours between the fields that are degraded by another operator than the configured one
 # What stands beside the configured network first: the paper's baseline, which in time has its weights the wrong way
 # round, the right one, and the one that is hardest to beat.
 SIDE_BY_SIDE = {
