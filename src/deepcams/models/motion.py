@@ -38,7 +38,7 @@ def motion(first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
             behind = backward_warp(behind, found / 2, "replicate")
         step = _least_squares(ahead, behind, window)
         limit = LARGEST_STEP * (smoothing + 1)
-        length = step.norm(dim=1, keepdim=True)
+        length = torch.hypot(step[:, :1], step[:, 1:])
         found = _box(found + step * (limit / length.clamp(min=limit)), evenness)
     return found
 
@@ -64,6 +64,21 @@ def _box(fields: torch.Tensor, radius: int) -> torch.Tensor:
     """Means over the square of nodes within `radius`."""
     if not radius:
         return fields
-    wide = functional.pad(fields, (radius,) * 4, mode="replicate")
     edge = 2 * radius + 1
-    return functional.avg_pool2d(functional.avg_pool2d(wide, (edge, 1), 1), (1, edge), 1)
+    wide = functional.pad(fields, (radius,) * 4, mode="replicate")
+    return _runs(_runs(wide, edge, 2), edge, 3) / edge**2
+
+
+def _runs(fields: torch.Tensor, length: int, axis: int) -> torch.Tensor:
+    """Sums of `length` nodes in a row: of one, two, four … nodes, and of those of them that make up the length."""
+    count = fields.shape[axis] - length + 1
+    total, size, done = None, 1, 0
+    while True:
+        if length & size:
+            part = fields.narrow(axis, done, count)
+            total, done = part if total is None else total + part, done + size
+        if done == length:
+            return total
+        left = fields.shape[axis] - size
+        fields = fields.narrow(axis, 0, left) + fields.narrow(axis, size, left)
+        size *= 2

@@ -4,41 +4,62 @@ At 0.75° a plume is a node or two wide. Moved by half a node and sampled linear
 in the right place; splines (Unser 1999, IEEE Signal Process. Mag. 16(6)) are what makes motion pay there.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional
 
 POLE = 3**0.5 - 2  # of the inverse of the B-spline sampled at the nodes
 TAPS = 8  # of that inverse to either side: what is left out is a few 1e-5 of the field
 REACH = TAPS + 2  # nodes around a position, beside its displacement
-CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+EDGE = 3  # nodes by which fields are continued: from the last of them on, all that is fetched is the edge
 
 
-def displaced(field: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True)
+class Spline:
+    """A field and the coefficients of its B-splines, both (B, 1, H + 2 EDGE, W + 2 EDGE): edges repeated."""
+
+    nodes: torch.Tensor
+    coefficients: torch.Tensor
+
+
+def splined(field: torch.Tensor) -> Spline:
+    """What `displaced` needs of a field (B, 1, H, W), made once for any number of displacements."""
+    return Spline(*(functional.pad(part, (EDGE,) * 4, mode="replicate") for part in (field, _coefficients(field))))
+
+
+def displaced(field: torch.Tensor | Spline, flow: torch.Tensor) -> torch.Tensor:
     """Values of a field at nodes displaced by `flow`.
 
-    field : (B, 1, H, W) float.   flow : (B, 2, h, w), cells (x, y), at the nodes of its middle: H - h and W - w are
-    even and equal. What is fetched from less than `REACH` nodes off the field's edge feels that the edge is repeated.
+    field : (B, 1, H, W) float, or what `splined` made of it.   flow : (B, 2, h, w), cells (x, y), at the nodes of its
+    middle: H - h and W - w are even and equal. What is fetched from less than `REACH` nodes off the field's edge feels
+    that the edge is repeated.
     Returns (B, 1, h, w), never below the smallest of the four nodes around, so that nothing positive becomes negative.
     """
-    halo = (field.shape[-1] - flow.shape[-1]) // 2
-    rows, columns = field.shape[-2:]
+    spline = splined(field) if isinstance(field, torch.Tensor) else field
+    frames, _, rows, columns = spline.nodes.shape
+    halo = (columns - flow.shape[-1]) // 2
     whole = torch.floor(flow.detach())
     x, y = (flow - whole).unbind(1)
     left, top = whole.long().unbind(1)
-    left = left + torch.arange(halo, columns - halo, device=flow.device)
-    top = top + torch.arange(halo, rows - halo, device=flow.device)[:, None]
-    frame = torch.arange(len(field), device=flow.device)[:, None, None]
+    # The north-western of the sixteen nodes around, kept where all sixteen are on the continued field.
+    left = (left + torch.arange(halo - 1, columns - halo - 1, device=flow.device)).clamp(0, columns - 4)
+    top = (top + torch.arange(halo - 1, rows - halo - 1, device=flow.device)[:, None]).clamp(0, rows - 4)
+    start = torch.arange(0, frames * rows * columns, rows * columns, device=flow.device)[:, None, None]
+    place = (start + top * columns + left).flatten()
 
     def fetched(values: torch.Tensor, south: int, east: int) -> torch.Tensor:
-        row, column = (top + south).clamp(0, rows - 1), (left + east).clamp(0, columns - 1)
-        return values.flatten().index_select(0, ((frame * rows + row) * columns + column).flatten()).view_as(x)
+        return values.flatten()[south * columns + east :].index_select(0, place).view_as(x)
 
-    coefficients = _coefficients(field)
-    sampled = sum(
-        weight_y * sum(weight_x * fetched(coefficients, south, east) for east, weight_x in enumerate(_weights(x), -1))
-        for south, weight_y in enumerate(_weights(y), -1)
-    )
-    smallest = torch.stack([fetched(field, south, east) for south, east in CORNERS]).amin(dim=0)
+    weights_x, weights_y = _weights(x), _weights(y)
+    sampled = 0
+    for south, weight_y in enumerate(weights_y):
+        row = fetched(spline.coefficients, south, 0) * weights_x[0]
+        for east in (1, 2, 3):
+            row = torch.addcmul(row, fetched(spline.coefficients, south, east), weights_x[east])
+        sampled = torch.addcmul(sampled, row, weight_y) if south else row * weight_y
+    corners = [fetched(spline.nodes, south, east) for south in (1, 2) for east in (1, 2)]
+    smallest = torch.minimum(torch.minimum(*corners[:2]), torch.minimum(*corners[2:]))
     return torch.maximum(sampled, smallest)[:, None]
 
 
@@ -55,4 +76,5 @@ def _coefficients(field: torch.Tensor) -> torch.Tensor:
 def _weights(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Of the B-splines at nodes -1, 0, 1 and 2, at fraction `x` of the way from node 0 to node 1."""
     z = 1 - x
-    return z**3 / 6, 2 / 3 - x * x * (2 - x) / 2, 2 / 3 - z * z * (2 - z) / 2, x**3 / 6
+    xx, zz = x * x, z * z
+    return zz * z / 6, 2 / 3 - xx * (1 - x / 2), 2 / 3 - zz * (1 - z / 2), xx * x / 6
