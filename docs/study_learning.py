@@ -130,10 +130,10 @@ class FourFrames(flow_residual.FlowResidual):
         super().__init__(features)
         self.head = torch.nn.Conv2d(8 + self.context, features, 3)
 
-    def encode(self, first, last, context):
+    def relate(self, first, last, context):
         """As the light network, which checks for the sun alone."""
         with patch.object(flow_residual, "CHANNELS", self.context):
-            return super().encode(first, last, context)
+            return super().relate(first, last, context)
 
 
 def draw_four(shards, drawing, seed, step, indices, part="training"):

@@ -341,8 +341,8 @@ def test_untrained_it_sees_no_meridian(columns):
 def test_the_sun_is_that_of_the_middle_of_the_interval(monkeypatch):
     seen = []
     network = temporal()
-    encode = network.module.encode
-    monkeypatch.setattr(network.module, "encode", lambda *given: seen.append(given[2]) or encode(*given))
+    relate = network.module.relate
+    monkeypatch.setattr(network.module, "relate", lambda *given: seen.append(given[2]) or relate(*given))
     between(network, plumes(SMALL), SMALL, np.datetime64("2019-06-21T09:00"))
     cosine, sine, zenith = inside(seen[0])[0].numpy()
     noon = 22.5  # °E at 10:30 UTC

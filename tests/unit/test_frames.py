@@ -68,7 +68,10 @@ class Temporal(nn.Module):
         super().__init__()
         self.stride, self.manner, self.context, self.seen = stride, manner or Manner(), context, []
 
-    def encode(self, first, last, context):
+    def look(self, frame):
+        return frame
+
+    def relate(self, first, last, context):
         self.seen.append((first, last, context, self.edges))
         return first, last
 

@@ -167,6 +167,7 @@ SETTINGS = [
      ("train_temporal simulation-xvfi", f"evaluate_temporal xvfi-{TEST}", f"evaluate_joint xvfi+pixel_shuffle-{TEST}",
       *TABLES, *PAGES)),
     ("experiments={simulation: {every: 4}}", SCORED),
+    ("inference={precision: auto}", FOLLOWING),
     ("encoding={compression: 2}", PRODUCT),
     ("validation={maximum: 1000}", STATIONS),
     ("report={dpi: 70}", (*FIGURES, *ZOOMS)),

@@ -30,6 +30,7 @@ rule downscale_temporal:
         gpu=gpus(*configured("temporal")),
     params:
         code=script_digest("downscale_temporal.py", *configured("temporal")),
+        precision=config["inference"]["precision"],
         ends_record=lambda wildcards: month_of(wildcards) == CAMS_MONTHS[-1],
     script:
         "../scripts/downscale_temporal.py"
@@ -61,6 +62,7 @@ rule downscale_spatial:
         gpu=gpus(*configured("spatial")),
     params:
         code=script_digest("downscale_spatial.py", *configured("spatial")),
+        precision=config["inference"]["precision"],
         region=REGION,
         closure=closure(),
         encoding=config["encoding"],

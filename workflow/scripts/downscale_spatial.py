@@ -18,6 +18,7 @@ with job_log(snakemake.log[0]):
         mantissa_bits=encoding["mantissa_bits"],
         level=encoding["compression"],
         code=snakemake.params.code,
+        precision=snakemake.params.precision,
         threads=snakemake.threads,
     )
     verify_product(snakemake.output.fields)

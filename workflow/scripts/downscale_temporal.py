@@ -13,5 +13,7 @@ with job_log(snakemake.log[0]):
         Month(int(snakemake.wildcards.year), int(snakemake.wildcards.month)),
         snakemake.output.fields,
         ends_record=snakemake.params.ends_record,
+        precision=snakemake.params.precision,
+        threads=snakemake.threads,
     )
     write_sidecar(snakemake.output.fields)

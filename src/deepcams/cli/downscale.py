@@ -2,18 +2,18 @@
 
 import argparse
 import os
-from itertools import islice
 
 import numpy as np
 
 from deepcams.calendar import hours_between
-from deepcams.cli.options import PRETRAINED, add_network, check_output, identity, must_exist, network
+from deepcams.cli.options import PRETRAINED, add_network, add_precision, check_output, identity, must_exist, network
 from deepcams.config.digest import digest
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import Encoding
 from deepcams.grid.nodes import describe, from_axes, refine
 from deepcams.inference.closure import METHODS
-from deepcams.inference.temporal import check_analyses, hourly_fields
+from deepcams.inference.temporal import check_analyses, hourly_block
+from deepcams.inference.workers import cores, frame_workers
 from deepcams.product.attributes import Provenance
 from deepcams.product.downscale import write_product
 from deepcams.product.months import Product
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser, "temporal", "network for time")
     add_network(parser, "spatial", "network for space")
     parser.add_argument("--closure", choices=METHODS, default="block_mean", help="default: block_mean")
+    add_precision(parser)
     parser.add_argument(
         "--mantissa-bits", type=_bits, default=7, metavar="BITS", help="precision kept, 1 … 23 (default: 7, 0.4 %%)"
     )
@@ -46,13 +47,14 @@ def run(options: argparse.Namespace) -> None:
     """Downscale and write."""
     source = must_exist(options.input)
     check_output(options.output, options.input)
-    time_network, space_network = network("temporal", options.temporal), network("spatial", options.spatial)
+    time_network, space_network = (
+        network(stage, getattr(options, stage), options.precision) for stage in ("temporal", "spatial")
+    )
     field = read_cams(source)
     times = field.time.values.astype("datetime64[s]")
     check_analyses(times, options.input)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     hours = hours_between(times[0], times[-1])
-    fields = hourly_fields(field.values, times, hours, time_network, grid)
     settings = {
         "networks": {stage: identity(stage, getattr(options, stage)) for stage in ("temporal", "spatial")},
         "closure": options.closure,
@@ -69,17 +71,26 @@ def run(options: argparse.Namespace) -> None:
         ),
         encoding=Encoding(mantissa_bits=options.mantissa_bits),
     )
-    write_product(
-        options.output,
-        hours,
-        lambda wanted: np.stack(list(islice(fields, len(wanted)))),
-        grid,
-        space_network,
-        options.closure,
-        product,
-        key=None,  # single files are short: nothing is kept for another run
-        by_date=False,
-    )
+    threads = cores()
+    with frame_workers(threads) as pool:
+
+        def coarse_fields(wanted: np.ndarray) -> np.ndarray:
+            first, last = np.searchsorted(times, (wanted[0], wanted[-1]), "right") - 1
+            part = slice(first, last + 2)
+            return hourly_block(field[part].values, times[part], wanted, time_network, grid, pool, threads)
+
+        write_product(
+            options.output,
+            hours,
+            coarse_fields,
+            grid,
+            space_network,
+            options.closure,
+            product,
+            key=None,  # single files are short: nothing is kept for another run
+            threads=threads,
+            by_date=False,
+        )
     print(f"{options.output}: {len(hours)} hours, {hours[0]} … {hours[-1]} UTC, {describe(product.grid)}")
 
 

@@ -5,6 +5,7 @@ import difflib
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from deepcams.errors import DeepcamsError
@@ -13,6 +14,7 @@ from deepcams.files.checksum import sha256
 from deepcams.models import pretrained
 from deepcams.models.catalogue import learns, names
 from deepcams.models.checkpoint import load, read, untrained
+from deepcams.models.precision import PRECISIONS
 
 PRETRAINED = f"""\
 pretrained   the light pair that comes with deepcams. What it learnt from, how good it is and what it is not for:
@@ -29,20 +31,31 @@ def add_network(parser: argparse.ArgumentParser, stage: str, purpose: str) -> No
     )
 
 
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add the option --precision of networks that have learnt."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the networks' convolutions; auto, the default: bfloat16 where that is faster and changes no more than "
+        "the rounding of the product does, else float32",
+    )
+
+
 def interpolations(stage: str) -> list[str]:
     """The networks of a stage that need no training."""
     return [name for name in names(stage) if not learns(stage, name)]
 
 
-def network(stage: str, choice: str):
+def network(stage: str, choice: str, precision: str = "float32"):
     """The network an option named: the pretrained one, an interpolation, or the content of a model file."""
     if choice == pretrained.WORD:
-        return _shipped(load, stage)
+        return _shipped(partial(load, precision=precision), stage)
     known = interpolations(stage)
     if choice in known:
         return untrained(stage, choice)
     if Path(choice).is_file():
-        return load(choice, stage)
+        return load(choice, stage, precision)
     if choice in names(stage):
         raise DeepcamsError(f"{choice} must be trained first; give its model file.")
     known = [pretrained.WORD, *known]

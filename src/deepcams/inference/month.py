@@ -11,18 +11,27 @@ from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import Encoding, FieldWriter, read_field, read_layout
 from deepcams.files.pairs import read_pairs
 from deepcams.grid.nodes import from_axes
-from deepcams.inference.temporal import check_analyses, hourly_fields
+from deepcams.inference.temporal import check_analyses, hourly_block
+from deepcams.inference.workers import frame_workers
 from deepcams.models.checkpoint import built, read
 from deepcams.progress import progress
 
 
 def downscale_temporal(
-    analyses: str | Path, model: str | Path, month: Month, out: str | Path, *, ends_record: bool
+    analyses: str | Path,
+    model: str | Path,
+    month: Month,
+    out: str | Path,
+    *,
+    ends_record: bool,
+    precision: str = "float32",
+    threads: int = 2,
 ) -> None:
     """Write the hours of `month` on the grid of `analyses`, lossless.
 
     analyses : canonical file of the month's CAMS frames and the next day's 00 UTC.  model : a temporal model file.
     ends_record : the record stops with this month; its last two hours may then be missing, else they may not.
+    precision : of the network, see `deepcams.models.precision`.
     Raises DeepcamsError if a frame is missing.
     """
     field = read_field(analyses)
@@ -34,9 +43,9 @@ def downscale_temporal(
         raise DeepcamsError(f"{analyses} does not hold the analysis of {first} UTC. Retrieve the month again.")
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "temporal")
-    network = built(found)
+    network = built(found, precision)
     hours = month.hours()
-    fields = hourly_fields(field.values, times, hours, network, grid)
+    frames = field.values
     attributes = {
         "units": "ug m-3",
         "long_name": "surface PM2.5 of CAMS EAC4, interpolated to hours",
@@ -61,9 +70,10 @@ def downscale_temporal(
         },
     )
     day = int(DAY / HOUR)
-    with writer:
-        for start in progress(range(0, len(hours), day), f"downscale {month} in time", "days"):
-            writer.write(start, np.stack([next(fields) for _ in range(day)]))
+    with writer, frame_workers(threads) as pool:
+        for start in progress(range(0, len(hours), day), f"downscale {month} in time", "hours", scale=day):
+            wanted = hours[start : start + day]
+            writer.write(start, hourly_block(frames, times, wanted, network, grid, pool, threads))
 
 
 def _delivered(analyses: str | Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """From 3-hourly analyses to hours: analyses pass unchanged, the two hours between them come from a network."""
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from typing import Protocol
 
 import numpy as np
@@ -60,3 +61,22 @@ def hourly_fields(
                 pair = network.between(frames[index], frames[index + 1], (1 / 3, 2 / 3), grid, times[index])
                 inner = {index: np.asarray(pair, dtype=np.float32)}
             yield inner[index][step - 1]
+
+
+def hourly_block(
+    frames: np.ndarray,
+    times: np.ndarray,
+    hours: np.ndarray,
+    network: TemporalNetwork,
+    grid: Grid,
+    pool: Executor,
+    stretches: int,
+) -> np.ndarray:
+    """The fields of `hours` at once, (N, H, W) float32: as `hourly_fields`, cut into `stretches` that `pool` works on.
+
+    A stretch is of whole intervals: none is computed twice, and a network that carries over what it saw can do so.
+    """
+    intervals = (hours - times[0]) // ANALYSIS_STEP
+    parts = (hours[np.isin(intervals, part)] for part in np.array_split(np.unique(intervals), stretches) if len(part))
+    blocks = pool.map(lambda part: np.stack(list(hourly_fields(frames, times, part, network, grid))), parts)
+    return np.concatenate(list(blocks))

@@ -123,6 +123,7 @@ class Abpn(nn.Module):
     transform = TRANSFORMS["asinh"]
     manner = WINDOWS
     recipe = "corrected"
+    bfloat16 = False
 
     def __init__(self, features: int = 32, *, linear_start: bool = True, scaled_attention: bool = True):
         super().__init__()

@@ -106,11 +106,17 @@ def make(stage: str, name: str, settings: Mapping):
         raise DeepcamsError(f"The {stage} network {name} cannot be made from its settings: {error}.") from error
 
 
-def build(stage: str, name: str, weights: Mapping[str, np.ndarray] | None = None, settings: Mapping | None = None):
+def build(
+    stage: str,
+    name: str,
+    weights: Mapping[str, np.ndarray] | None = None,
+    settings: Mapping | None = None,
+    precision: str = "float32",
+):
     """A network ready to run: an object with `.between` (temporal) or `.refine` (spatial), and `.halo`.
 
     weights : tensors by name; None or none at all: as it is before training, which an interpolation always is.
-    settings : sizes, recipe, and what `description` adds.
+    settings : sizes, recipe, and what `description` adds.   precision : of networks, see `deepcams.models.precision`.
     Raises DeepcamsError for an unknown stage or network, weights that do not belong to it, or another transform or
     factor than this version's.
     """
@@ -128,7 +134,7 @@ def build(stage: str, name: str, weights: Mapping[str, np.ndarray] | None = None
             )
     if weights:
         _fill(module, weights, f"{stage} network {name}")
-    return getattr(import_module(_FRAMES), _RUNNERS[stage])(module)
+    return getattr(import_module(_FRAMES), _RUNNERS[stage])(module, precision)
 
 
 def description(module) -> dict:

@@ -101,17 +101,17 @@ def read(path: str | Path, stage: str | None = None) -> ModelFile:
     return found
 
 
-def load(path: str | Path, stage: str):
+def load(path: str | Path, stage: str, precision: str = "float32"):
     """The network in a model file, ready to run. Raises DeepcamsError as `read` and `build` do."""
     try:
-        return built(read(path, stage))
+        return built(read(path, stage), precision)
     except DeepcamsError as error:
         raise DeepcamsError(f"{path}: {error}") from error
 
 
-def built(found: ModelFile):
-    """The network that `read` found, ready to run. Raises DeepcamsError as `build` does."""
-    return build(found.stage, found.network, found.weights, found.settings)
+def built(found: ModelFile, precision: str = "float32"):
+    """The network that `read` found, ready to run with `precision`. Raises DeepcamsError as `build` does."""
+    return build(found.stage, found.network, found.weights, found.settings, precision)
 
 
 def untrained(stage: str, network: str):

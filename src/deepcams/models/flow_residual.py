@@ -16,7 +16,7 @@ from deepcams.models.interpolated import Interpolated
 from deepcams.models.layers import SLOPE, ResidualBlock, require_frames, zero_start
 from deepcams.models.manner import Manner
 from deepcams.models.motion import REACH, motion
-from deepcams.models.spline import displaced
+from deepcams.models.spline import Spline, displaced, splined
 from deepcams.models.sun import CHANNELS
 from deepcams.models.transform import TRANSFORMS
 
@@ -26,10 +26,19 @@ LARGEST_FLOW = 8.0  # nodes in 3 h: 75 km h-1 at 0.25° on the equator; keeps th
 
 
 @dataclass(frozen=True)
+class Look:
+    """What a frame shows by itself, for the interval that it ends and the one that it begins."""
+
+    frame: torch.Tensor  # (B, 1, H + 2 halo, W + 2 halo), transformed
+    transformed: Spline
+    concentration: Spline
+
+
+@dataclass(frozen=True)
 class Motion:
     """What two frames and the sun say about all instants between them; tensors (B, channels, H, W)."""
 
-    frames: tuple[torch.Tensor, torch.Tensor]  # concentrations, with the halo
+    frames: tuple[Spline, Spline]  # concentrations, with the halo
     flow: torch.Tensor  # from the first frame to the last, cells
     mask: torch.Tensor
     residual: torch.Tensor  # its mean over the interval, and its trend
@@ -44,6 +53,7 @@ class FlowResidual(nn.Module):
     transform = TRANSFORMS["asinh"]
     manner = Manner()
     recipe = "corrected"  # there is no other for this network
+    bfloat16 = True
     smooth_motion = True  # by construction: the loss need not ask for it
 
     def __init__(self, features: int = 56):
@@ -52,32 +62,42 @@ class FlowResidual(nn.Module):
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(BLOCKS)))
         self.tail = zero_start(nn.Conv2d(features, 6, 3))
 
-    def encode(self, first: torch.Tensor, last: torch.Tensor, context: torch.Tensor | None) -> Motion:
-        """What holds for the whole interval.
+    def look(self, frame: torch.Tensor) -> Look:
+        """What `relate` needs of a frame (B, 1, H + 2 halo, W + 2 halo), transformed. ValueError for other shapes."""
+        require_frames(frame, self.halo, "FlowResidual")
+        with torch.no_grad():
+            return Look(frame, splined(frame), splined(self.transform.inverse(frame)))
 
-        first, last : (B, 1, H + 2 halo, W + 2 halo), transformed.   context : (B, 3, …), the sun at mid-interval.
-        Raises ValueError for other shapes.
+    def relate(self, first: Look, last: Look, context: torch.Tensor | None) -> Motion:
+        """What holds for the whole interval between two frames.
+
+        context : (B, 3, H + 2 halo, W + 2 halo), the sun at mid-interval. Raises ValueError for other shapes.
         """
-        require_frames(first, self.halo, "FlowResidual")
-        if last.shape != first.shape:
-            raise ValueError(f"FlowResidual: frames of {tuple(first.shape)} and {tuple(last.shape)} do not fit")
-        wanted = (first.shape[0], CHANNELS, *first.shape[2:])
+        if last.frame.shape != first.frame.shape:
+            shapes = tuple(first.frame.shape), tuple(last.frame.shape)
+            raise ValueError(f"FlowResidual: frames of {shapes[0]} and {shapes[1]} do not fit")
+        wanted = (first.frame.shape[0], CHANNELS, *first.frame.shape[2:])
         if context is None or context.shape != wanted:
             found = None if context is None else tuple(context.shape)
             raise ValueError(f"FlowResidual: the sun must come as {wanted} but is {found}")
         with torch.no_grad():
-            flow = _inside(motion(first, last), REACH)
-            ahead, behind = (displaced(frame, share * flow) for frame, share in ((first, -0.5), (last, 0.5)))
-            first_seen, last_seen, context = (_inside(fields, REACH) for fields in (first, last, context))
-            seen = [first_seen, last_seen, last_seen - first_seen, ahead, behind, behind - ahead, flow, context]
-        found = self.tail(functional.leaky_relu(self.body(self.head(torch.cat(seen, dim=1))), SLOPE)).float()
+            flow = _inside(motion(first.frame, last.frame), REACH)
+            ahead, behind = displaced(first.transformed, -0.5 * flow), displaced(last.transformed, 0.5 * flow)
+            first_seen, last_seen, context = (_inside(fields, REACH) for fields in (first.frame, last.frame, context))
+            parts = [first_seen, last_seen, last_seen - first_seen, ahead, behind, behind - ahead, flow, context]
+            seen = torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+        found = self.tail(functional.leaky_relu(self.body(self.head(seen)), SLOPE)).float()
         flow = _inside(flow, self.halo - REACH) * (TRUST + found[:, :1]) + found[:, 1:3]
         return Motion(
-            frames=(self.transform.inverse(first), self.transform.inverse(last)),
+            frames=(first.concentration, last.concentration),
             flow=LARGEST_FLOW * torch.tanh(flow / LARGEST_FLOW),
             mask=torch.sigmoid(found[:, 3:4]),
             residual=found[:, 4:],
         )
+
+    def encode(self, first: torch.Tensor, last: torch.Tensor, context: torch.Tensor | None) -> Motion:
+        """`relate` of two frames, (B, 1, H + 2 halo, W + 2 halo) each, transformed."""
+        return self.relate(self.look(first), self.look(last), context)
 
     def synthesise(self, motion: Motion, fraction: torch.Tensor) -> Interpolated:
         """The field at `fraction` (B,) of the interval; at 0 and 1 the frames themselves."""

@@ -4,7 +4,9 @@ Frames are continued round the globe and over the poles (`deepcams.grid.pad`) be
 is told by its `manner` to do as the published code did sees zeros there instead.
 """
 
+import threading
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from deepcams.grid.fill import filled
 from deepcams.grid.nodes import FACTOR, Grid, refine
 from deepcams.grid.pad import level_poles, pad
 from deepcams.models.edges import set_edges
+from deepcams.models.precision import device, numbers, precise
 from deepcams.models.sun import sun
 from deepcams.models.windows import windows
 
@@ -23,12 +26,26 @@ HALF_INTERVAL = 3 * HALF_HOUR
 REACH = 6  # coarse nodes around a box that networks without a halo of their own are given; they could use more
 
 
-class TemporalFrames:
-    """A network for time as `deepcams.inference.temporal` wants it."""
+class _Kept(NamedTuple):
+    """The last frame that a thread has looked at, and what its network saw."""
 
-    def __init__(self, module: nn.Module):
-        self.module = module.eval()
+    frame: np.ndarray
+    grid: Grid
+    look: object
+
+
+class TemporalFrames:
+    """A network for time as `deepcams.inference.temporal` wants it.
+
+    What it sees in the last frame of an interval is kept for the next one, which begins with it; every thread keeps its
+    own, so that threads can work on stretches of intervals side by side.
+    """
+
+    def __init__(self, module: nn.Module, precision: str = "float32"):
+        self.module = module.eval().to(memory_format=torch.channels_last)
         self.halo = module.halo or REACH
+        self.precision = precise(precision, module)
+        self._kept = threading.local()
 
     def between(
         self, first: np.ndarray, last: np.ndarray, fractions: tuple[float, ...], grid: Grid, time: np.datetime64
@@ -39,10 +56,9 @@ class TemporalFrames:
         m-3; at fractions 0 and 1 the frames themselves. A pole is one point: between the frames its row is constant.
         NaN in either frame gives NaN there; for the neighbours' sake the nearest valid value stands in.
         """
-        place = _device()
+        place = device()
         module, missing = self.module.to(place), ~np.isfinite(first + last)
         view, edges = _view(module, grid)
-        frames = [module.transform.forward(_tensor(view(filled(frame, grid)), place)) for frame in (first, last)]
         context = (
             _tensor(view(sun(time + HALF_INTERVAL, grid.latitude, grid.longitude)), place, channels=True)
             if module.context
@@ -51,8 +67,9 @@ class TemporalFrames:
         set_edges(module, edges)
         fields = np.empty((len(fractions), *grid.shape), dtype=np.float32)
         floor = np.fmin(np.fmin(first, last), 0)  # nothing below zero but what the packing of CAMS put there
-        with torch.inference_mode():
-            state = module.encode(*frames, context)
+        with torch.inference_mode(), numbers(self.precision, place):
+            looks = [self._look(frame, view, grid, place) for frame in (first, last)]
+            state = module.relate(*looks, context)
             for field, fraction in zip(fields, fractions, strict=True):
                 if fraction in (0, 1):
                     field[...] = last if fraction else first
@@ -65,13 +82,25 @@ class TemporalFrames:
         fields[:, missing] = np.nan
         return fields
 
+    def _look(self, frame: np.ndarray, view: "_View", grid: Grid, place: torch.device) -> object:
+        kept = getattr(self._kept, "last", None)
+        if kept is not None and kept.grid is grid and np.array_equal(kept.frame, frame, equal_nan=True):
+            return kept.look
+        module = self.module
+        look = module.look(module.transform.forward(_tensor(view(filled(frame, grid)), place)))
+        self._kept.last = _Kept(np.array(frame), grid, look)
+        return look
+
 
 class SpatialFrames:
     """A network for space as `deepcams.inference.spatial` wants it."""
 
-    def __init__(self, module: nn.Module):
-        self.module = module.eval()
+    def __init__(self, module: nn.Module, precision: str = "float32"):
+        self.module = module.eval().to(memory_format=torch.channels_last)
         self.halo = module.halo or REACH
+        self.precision = precise(precision, module)
+        # Attention over a window keeps every core busy by itself, and takes much memory.
+        self.concurrent = not module.manner.window
 
     def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
         """Refine frames (B, H, W), ug m-3, on `grid`: (B, 3(H-1)+1, 3W or 3(W-1)+1) float32, ug m-3.
@@ -79,10 +108,10 @@ class SpatialFrames:
         A missing value makes its block of fine nodes missing (`deepcams.grid.blocks`); for the neighbours' sake the
         nearest valid one stands in.
         """
-        place = _device()
+        place = device()
         module, missing = self.module.to(place), ~np.isfinite(frames)
         whole = np.stack([filled(frame, grid) for frame in frames]) if missing.any() else frames
-        with torch.inference_mode():
+        with torch.inference_mode(), numbers(self.precision, place):
             blocks = self._in_windows(whole, grid, place) if module.manner.window else self._whole(whole, grid, place)
         fine = _squeezed(blocks, grid) if module.manner.squeezed else to_nodes(blocks, grid)
         if missing.any():
@@ -204,13 +233,11 @@ def _squeezed(blocks: np.ndarray, grid: Grid) -> np.ndarray:
     return level_poles(np.concatenate([squeezed, squeezed[:, -1:]], axis=1), refine(grid))
 
 
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _tensor(array: np.ndarray, place: torch.device, *, channels: bool = False) -> torch.Tensor:
     """(H, W) → (1, 1, H, W), or as it is with a batch or channels in front: (C, H, W) → (1, C, H, W)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(place)
+    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     while tensor.ndim < 4:
         tensor = tensor[None]
+    if place.type == "cuda":  # pinned, the copy runs beside what other threads compute on their streams
+        return tensor.pin_memory().to(place, non_blocking=True)
     return tensor

@@ -24,6 +24,7 @@ class LeastSquares(nn.Module):
     transform = TRANSFORMS["none"]
     manner = Manner()
     recipe = "corrected"  # there is no other for this network
+    bfloat16 = False
 
     def __init__(self):
         super().__init__()

@@ -24,6 +24,7 @@ class PixelShuffle(nn.Module):
     transform = TRANSFORMS["asinh"]
     manner = Manner()
     recipe = "corrected"  # there is no other for this network
+    bfloat16 = True
 
     def __init__(self, features: int = 64):
         super().__init__()
@@ -39,9 +40,13 @@ class PixelShuffle(nn.Module):
         """
         require_frames(coarse, self.halo, "PixelShuffle")
         spare = self.halo - SIZE // 2
-        with torch.autocast(coarse.device.type, enabled=False):  # in bfloat16 a field has three digits
+        kind = coarse.device.type
+        with torch.autocast(kind, enabled=False):  # a field of three digits, as bfloat16 has them, would be rounded
             base = functional.conv2d(coarse, self.base)[..., spare:-spare, spare:-spare]
-        detail = self.tail(functional.leaky_relu(self.body(self.head(coarse)), SLOPE)).to(base.dtype)
+            start = self.head(coarse)
+        if torch.is_autocast_enabled(kind):
+            start = start.to(torch.get_autocast_dtype(kind))
+        detail = self.tail(functional.leaky_relu(self.body(start), SLOPE)).to(base.dtype)
         return functional.pixel_shuffle(base + detail, FACTOR)
 
 

@@ -14,6 +14,7 @@ class SpatialInterpolation:
 
     kernel: str
     a: float = KEYS_A
+    concurrent = True
 
     @property
     def halo(self) -> int:

@@ -41,6 +41,14 @@ AFFINE = ("none", "clipped_800")  # for these, a blend of transformed values is 
 
 
 @dataclass(frozen=True)
+class Look:
+    """A frame (B, 1, H, W) and its features, level 0 first: (B, C, H / 4 / 2ˢ, W / 4 / 2ˢ) at level s."""
+
+    frame: torch.Tensor
+    maps: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
 class Encoded:
     """What a level knows of two frames, whatever the time of the wanted field.
 
@@ -70,6 +78,7 @@ class Xvfi(nn.Module):
     halo = 0
     manner = Manner()
     recipe = "corrected"
+    bfloat16 = False
 
     def __init__(
         self,
@@ -128,20 +137,30 @@ class Xvfi(nn.Module):
         return self.synthesise(self.encode(first, last, context), fraction)
 
     def encode(self, first: torch.Tensor, last: torch.Tensor, context: torch.Tensor | None = None) -> list[Encoded]:
+        """`relate` of two frames, their features found together. first, last, context : as in `forward`."""
+        self._check(first, last, context)
+        maps = [both.chunk(2) for both in self.features(torch.cat([first, last]), self.levels)]
+        looks = (Look(frame, parts) for frame, parts in zip((first, last), zip(*maps, strict=True), strict=True))
+        return self.relate(*looks, context)
+
+    def look(self, frame: torch.Tensor) -> Look:
+        """What `relate` needs of a frame (B, 1, H, W): for the interval that it ends, and the one that it begins."""
+        return Look(frame, tuple(self.features(frame, self.levels)))
+
+    def relate(self, first: Look, last: Look, context: torch.Tensor | None = None) -> list[Encoded]:
         """All that does not depend on the time of the wanted field, for any number of calls of `synthesise`.
 
-        first, last, context : as in `forward`. Returns full resolution first; in evaluation, full resolution alone.
+        context : as in `forward`. Returns full resolution first; in evaluation, full resolution alone.
         """
-        self._check(first, last, context)
+        self._check(first.frame, last.frame, context)
         encoded: list[Encoded] = []
         flow = None
-        maps = self.features(torch.cat([first, last]), self.levels)
         for level in reversed(range(self.levels + 1)):
-            first_map, last_map = maps[level].chunk(2)
+            first_map, last_map = first.maps[level], last.maps[level]
             # Displacements and importances keep the frames' precision where the convolutions have less.
-            flow, importance = self._match(first_map, last_map, flow, first.dtype)
+            flow, importance = self._match(first_map, last_map, flow, first.frame.dtype)
             if level == 0 or self.training:
-                frames = reduce(first, level, self.edges), reduce(last, level, self.edges)
+                frames = reduce(first.frame, level, self.edges), reduce(last.frame, level, self.edges)
                 seen = None if context is None else functional.avg_pool2d(context, 2**level)
                 encoded.insert(0, Encoded(*frames, seen, first_map, last_map, flow, importance))
         return encoded

@@ -16,11 +16,10 @@ from deepcams.grid.nodes import Grid, Region, coarse_grid, from_axes, locate, re
 from deepcams.inference.closure import HALO as CLOSURE_HALO
 from deepcams.inference.closure import closure_error
 from deepcams.inference.spatial import SpatialNetwork, refine_frames
+from deepcams.inference.workers import frame_workers
 from deepcams.models.checkpoint import built, read
 from deepcams.product.attributes import Provenance
 from deepcams.product.months import Product, days_of, write_by_days
-
-FRAMES = 4  # refined at a time: a global fine frame is 4 MB, and a network needs many times that
 
 
 def downscale_spatial(
@@ -33,17 +32,19 @@ def downscale_spatial(
     mantissa_bits: int,
     level: int,
     code: str,
-    threads: int,
+    precision: str = "float32",
+    threads: int = 2,
 ) -> None:
     """Refine a month of hourly 0.75° fields, as `downscale_temporal` wrote it, into a month of the product.
 
     code : digest of the code, part of what decides whether days that a killed run left behind can be used.
+    precision : of the network, see `deepcams.models.precision`.
     Raises DeepcamsError if the fields do not reach as far around the region as network and closure draw on.
     """
     field = read_field(hourly)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "spatial")
-    network = built(found)
+    network = built(found, precision)
     if region is not None:
         require_halo(coarse_grid(region), grid, network, closure)
     hours = field.time.values.astype("datetime64[s]")
@@ -75,7 +76,16 @@ def downscale_spatial(
         network,
         closure,
         product,
-        key=digest({**settings, "level": level, "code": code, "input": sha256(hourly), "model": sha256(model)}),
+        key=digest(
+            {
+                **settings,
+                "level": level,
+                "precision": precision,
+                "code": code,
+                "input": sha256(hourly),
+                "model": sha256(model),
+            }
+        ),
         threads=threads,
     )
 
@@ -103,24 +113,27 @@ def write_product(
     region = coarsen(product.grid)
     rows, columns = locate(region, grid)
 
-    def compute(wanted: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-        coarse = coarse_fields(wanted)
-        fine = np.concatenate(
-            [
-                refine_frames(coarse[start : start + FRAMES], grid, region, network, closure)
-                for start in range(0, len(coarse), FRAMES)
-            ]
-        )
-        if product.encoding.mantissa_bits is not None:
-            round_mantissa(fine, product.encoding.mantissa_bits)
-        if closure == "none":
-            return fine, {}
-        target = _checkable(coarse[:, rows][:, :, columns], region)
-        errors = [closure_error(frame, wanted_mean, region) for frame, wanted_mean in zip(fine, target, strict=True)]
-        return fine, {"closure_max_relative_error": max(errors)}
-
     days = days_of(hours) if by_date else [hours[i : i + 24] for i in range(0, len(hours), 24)]
-    write_by_days(out, key, days, compute, product, label=f"refine {Path(out).name}", threads=threads)
+    with frame_workers(threads, concurrent=network.concurrent) as pool:
+
+        def compute(wanted: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+            coarse = coarse_fields(wanted)
+            fine = np.empty((len(coarse), *product.grid.shape), dtype=np.float32)
+
+            def fill(index: int) -> float:
+                """Make one fine field; its closure error as it will be written."""
+                frame = coarse[index : index + 1]
+                fine[index] = refine_frames(frame, grid, region, network, closure)[0]
+                if product.encoding.mantissa_bits is not None:
+                    round_mantissa(fine[index], product.encoding.mantissa_bits)
+                if closure == "none":
+                    return 0.0
+                return closure_error(fine[index], _checkable(frame[:, rows][:, :, columns], region)[0], region)
+
+            errors = list(pool.map(fill, range(len(coarse))))
+            return fine, {} if closure == "none" else {"closure_max_relative_error": max(errors)}
+
+        write_by_days(out, key, days, compute, product, label=f"refine {Path(out).name}", threads=threads)
 
 
 def require_halo(region: Grid, grid: Grid, network: SpatialNetwork, closure: str) -> None:
