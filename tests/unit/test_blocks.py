@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from deepcams.errors import DeepcamsError
-from deepcams.grid.blocks import block_mean, coarse_around, coarse_within, coarsen, spread
+from deepcams.grid import blocks
+from deepcams.grid.blocks import (
+    bands,
+    block_mean,
+    coarse_around,
+    coarse_within,
+    coarsen,
+    gather,
+    places,
+    scatter,
+    spread,
+)
 from deepcams.grid.nodes import Grid, Region, coarse_globe, coarse_grid, fine_globe, refine, row_weights
 
 GLOBE = coarse_globe()
@@ -56,10 +67,10 @@ def test_rolling_is_exact_in_single_precision(fine, k):
 def test_spread_is_the_inverse(fine):
     means = block_mean(fine, GLOBE)
     np.testing.assert_allclose(block_mean(spread(means, GLOBE), GLOBE), means, rtol=1e-14)
-    blocks = spread(means, GLOBE)
-    assert blocks.shape == (721, 1440)
-    assert blocks[299, 1439] == blocks[301, 1] == means[100, 0]
-    assert blocks[298, 2] == means[99, 1]
+    wide = spread(means, GLOBE)
+    assert wide.shape == (721, 1440)
+    assert wide[299, 1439] == wide[301, 1] == means[100, 0]
+    assert wide[298, 2] == means[99, 1]
 
 
 def test_a_box_agrees_with_the_globe_inside_and_averages_what_it_has_at_its_edges(fine):
@@ -88,6 +99,36 @@ def test_frames_are_independent_and_types_kept(fine):
     assert means.dtype == np.float32
     np.testing.assert_array_equal(means[0], block_mean(frames[0], GLOBE))
     assert spread(means, GLOBE).dtype == np.float32
+
+
+def test_means_of_single_precision_can_be_had_in_double(fine):
+    single = fine.astype(np.float32)
+    means = block_mean(single, GLOBE, np.float64)
+    assert means.dtype == np.float64
+    np.testing.assert_array_equal(means, block_mean(single.astype(float), GLOBE))
+
+
+@pytest.mark.parametrize("band", [1, 50, 500])
+def test_bands_leave_no_trace(fine, band, monkeypatch):
+    expected = block_mean(fine, GLOBE)
+    monkeypatch.setattr(blocks, "BAND", band)
+    np.testing.assert_array_equal(block_mean(fine, GLOBE), expected)
+
+
+@pytest.mark.parametrize("grid", [GLOBE, BOX], ids=["globe", "box"])
+def test_every_node_has_one_place_in_the_block_it_lies_in(grid):
+    height, width = refine(grid).shape
+    numbers = np.arange(float(height * width)).reshape(height, width)
+    back = np.full_like(numbers, -1.0)
+    for band, rows, kept in bands(grid, 2):
+        nodes = dict(gather(numbers, grid, rows))
+        assert nodes[1, 1].shape == band.shape
+        for place, pieces in places(grid, kept, rows.start).items():
+            scatter(nodes[place], pieces, back)
+    np.testing.assert_array_equal(back, numbers)
+    nodes = dict(gather(numbers, grid, slice(3, 6)))
+    assert nodes[0, 2][1, 2] == numbers[3 * 4 - 1, 3 * 2 + 1]
+    assert nodes[2, 0][0, 0] == (numbers[3 * 3 + 1, -1] if grid.is_periodic else 0)
 
 
 def test_wrong_shapes_are_refused():

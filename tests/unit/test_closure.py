@@ -1,11 +1,15 @@
 """Closure: block means given back, never negative, missing stays missing, no blocks to be seen."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from deepcams.errors import DeepcamsError
+from deepcams.grid import blocks
 from deepcams.grid.blocks import block_mean, spread
 from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, fine_globe, refine
+from deepcams.grid.pad import level_poles, pad
 from deepcams.grid.resample import upsample
 from deepcams.inference.closure import HALO, close, closure_error
 
@@ -22,6 +26,75 @@ def coarse():
     field[rng.random(field.shape) < 0.02] = -0.3
     field[0], field[-1] = 0.7, 0.0
     return field
+
+
+def by_definition(fine, coarse, grid):
+    """What `close` does, step by step on the whole fine field and in double precision."""
+    result = level_poles(np.maximum(fine.astype(float), 0), refine(grid))
+    target = np.maximum(coarse.astype(float), 0)
+    around = pad(target, grid, 1)
+    height, width = grid.shape
+    base = 0.5 * np.fmin.reduce([around[i : i + height, j : j + width] for i in range(3) for j in range(3)])
+    target = target - base
+    result = np.maximum(result - spread(base, grid), 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for _ in range(3):
+            ratio = np.clip(target / block_mean(result, grid), 0.25, 4)
+            result *= upsample(np.where(np.isnan(ratio), 1, ratio), grid, "bilinear")
+        means = block_mean(result, grid)
+        empty = means <= 1e-6 * target
+        result *= spread(np.where(empty, 0, target / means), grid)
+    return result + spread(base + np.where(empty, target, 0), grid)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        GLOBE,
+        BOX,
+        coarse_grid(Region(90.0, 0.0, 60.0, 30.0), 4),  # round a pole
+        coarse_grid(Region(90.0, 0.0, 60.0, 30.0)),
+        coarse_grid(Region(-60.0, 170.25, -90.0, 190.5)),
+        coarse_grid(Region(1.5, 0.0, 0.0, 0.75)),
+    ],
+    ids=["globe", "box", "cap", "north", "south", "tiny"],
+)
+def test_it_is_the_definition(grid, coarse):
+    rng = np.random.default_rng(1)
+    height, width = grid.shape
+    target = coarse[100 : 100 + height, :width].copy() if height < 241 else coarse.copy()
+    target[0] += rng.uniform(size=width)  # not one value at a pole
+    fine = np.repeat(np.repeat(target, 3, axis=0), 3, axis=1)[: refine(grid).shape[0], : refine(grid).shape[1]]
+    fine = (fine * rng.lognormal(0, 0.3, fine.shape) - 0.5).astype(np.float32)
+    if height > 10:
+        target[5, 7] = target[-1, 3] = target[1, 0] = np.nan
+        target[12, 10:14] = 50.0
+        fine[33:40, 27:45] = -1.0
+        fine[25, 20] = np.nan
+        fine[1, 9] = np.nan
+    expected = by_definition(fine, target, grid)
+    closed = close(fine, target, grid)
+    assert closed.dtype == np.float32
+    np.testing.assert_allclose(closed, expected, rtol=2e-6)
+    np.testing.assert_allclose(close(fine.astype(float), target, grid), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("band", [1, 7, 240, 500])
+def test_bands_leave_no_trace(band, coarse, monkeypatch):
+    target = coarse.copy()
+    target[30, 40:50] = np.nan
+    fine = upsample(coarse, GLOBE)
+    expected = close(fine, target, GLOBE)
+    monkeypatch.setattr(blocks, "BAND", band)
+    np.testing.assert_array_equal(close(fine, target, GLOBE), expected)
+
+
+def test_threads_do_not_disturb_each_other(coarse):
+    frames = [np.roll(coarse, k, -1) for k in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        closed = list(pool.map(lambda frame: close(upsample(frame, GLOBE), frame, GLOBE), frames))
+    for k, field in enumerate(closed):
+        np.testing.assert_array_equal(field, np.roll(closed[0], 3 * k, -1))
 
 
 @pytest.mark.parametrize("kernel", ["bicubic", "lanczos3", "nearest"])

@@ -5,6 +5,7 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from deepcams.errors import DeepcamsError
+from deepcams.grid import blocks
 from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, refine
 from deepcams.grid.pad import pad
 from deepcams.grid.resample import KERNELS, kernel_taps, upsample
@@ -136,6 +137,14 @@ def test_missing_values_reach_as_far_as_the_kernel(kernel, coarse):
     rows, columns = np.nonzero(missing)
     assert (rows.min(), rows.max()) == (300 - reach, 300 + reach)
     assert (columns.min(), columns.max()) == (600 - reach, 600 + reach)
+
+
+@pytest.mark.parametrize("kernel", SMOOTH)
+@pytest.mark.parametrize("band", [1, 100, 500])
+def test_bands_leave_no_trace(kernel, band, coarse, monkeypatch):
+    expected = upsample(coarse, GLOBE, kernel)
+    monkeypatch.setattr(blocks, "BAND", band)
+    np.testing.assert_array_equal(upsample(coarse, GLOBE, kernel), expected)
 
 
 def test_frames_are_independent(coarse):

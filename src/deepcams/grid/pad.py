@@ -49,6 +49,8 @@ def row_mean(rows: np.ndarray) -> np.ndarray:
     A constant row gives exactly its value. Sums of floating-point numbers depend on their order; sorting removes that.
     NaN anywhere gives NaN.
     """
+    if (rows == rows[..., :1]).all():  # as most poles are, and sorting takes its time
+        return rows[..., :1].copy()
     ordered = np.sort(rows, axis=-1).astype(np.float64)
     base = ordered[..., :1]
     return (base + np.mean(ordered - base, axis=-1, keepdims=True)).astype(rows.dtype)
@@ -59,12 +61,15 @@ def level_poles(field: np.ndarray, grid: Grid) -> np.ndarray:
 
     Only where the grid is the full circle: of part of a circle the mean would depend on the part.
     """
-    if grid.is_periodic:
-        if grid.has_north_pole:
-            field[..., :1, :] = row_mean(field[..., 0, :])[..., None]
-        if grid.has_south_pole:
-            field[..., -1:, :] = row_mean(field[..., -1, :])[..., None]
+    for row in pole_rows(grid):
+        field[..., row, :] = row_mean(field[..., row, :])
     return field
+
+
+def pole_rows(grid: Grid) -> list[int]:
+    """Those of the rows 0 and -1 that are a pole, if the grid is the full circle."""
+    poles = ((0, grid.has_north_pole), (-1, grid.has_south_pole))
+    return [row for row, is_pole in poles if is_pole and grid.is_periodic]
 
 
 def _over_pole(rows: np.ndarray) -> np.ndarray:

@@ -1,15 +1,17 @@
 """Node-aligned ×3 interpolation from the coarse to the fine grid.
 
 Every third fine node is a coarse one and keeps its value; the two between lie at 1/3 and 2/3. Separable kernels, each
-applied along latitude and then along longitude on the field continued as in `deepcams.grid.pad`.
+applied along longitude and then along latitude on the field continued as in `deepcams.grid.pad`.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from deepcams.errors import DeepcamsError
-from deepcams.grid.blocks import spread
-from deepcams.grid.nodes import FACTOR, Grid, refine
-from deepcams.grid.pad import level_poles, pad
+from deepcams.grid.blocks import bands, places, scatter, spread
+from deepcams.grid.nodes import Grid, refine
+from deepcams.grid.pad import level_poles, pad, pole_rows
 
 KERNELS = ("nearest", "bilinear", "bicubic", "lanczos3", "conservative")
 HALO = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos3": 3, "conservative": 1}  # coarse nodes a fine one draws on
@@ -34,13 +36,31 @@ def upsample(field: np.ndarray, grid: Grid, kernel: str = "bicubic", a: float = 
     reach = len(taps) // 2
     if min(grid.shape) <= reach:
         raise DeepcamsError(f"{kernel} interpolation needs at least {reach + 1} coarse nodes in each direction.")
-    level = level_poles(np.array(field), grid)
-    padded = pad(level, grid, reach)
-    height, width = refine(grid).shape
-    tall = _along_rows(padded, taps, reach, height)
-    fine = _along_rows(tall.swapaxes(-1, -2), taps, reach, width).swapaxes(-1, -2)
-    # The pole's row, interpolated in longitude, is constant but for rounding.
-    return level_poles(np.ascontiguousarray(fine), refine(grid))
+    fine = np.empty((*field.shape[:-2], *refine(grid).shape), dtype=field.dtype)
+    for frame in np.ndindex(field.shape[:-2]):
+        level = level_poles(field[frame].copy(), grid)
+        for band, rows, kept in bands(grid, reach):
+            pieces = places(grid, kept, rows.start)
+            for place, nodes in in_blocks(level[rows], band, taps):
+                scatter(nodes, pieces[place], fine[frame])
+    return fine
+
+
+def in_blocks(field: np.ndarray, grid: Grid, taps: list[float]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Interpolate place by place: (r, c) as in `deepcams.grid.blocks.places`, and the nodes of all blocks, (H, W).
+
+    field : (H, W) float on `grid`, its poles' rows constant.   taps : of `kernel_taps`.
+    """
+    height, width = grid.shape
+    reach = len(taps) // 2
+    starts = range(2 * reach + 1)
+    padded = pad(field, grid, reach)
+    shifted = [np.ascontiguousarray(padded[:, at : at + width]) for at in starts]
+    for c, columns in enumerate(_thirds(shifted, taps)):
+        for row in pole_rows(grid):
+            columns[reach : reach + height][row] = field[row]  # so far constant but for rounding
+        for r, nodes in enumerate(_thirds([columns[at : at + height] for at in starts], taps)):
+            yield (r, c), nodes
 
 
 def kernel_taps(kernel: str, a: float = KEYS_A) -> list[float]:
@@ -58,14 +78,15 @@ def kernel_taps(kernel: str, a: float = KEYS_A) -> list[float]:
     return [float(weight) for weight in weights / weights.sum()]
 
 
-def _along_rows(padded: np.ndarray, taps: list[float], reach: int, count: int) -> np.ndarray:
-    """×3 along the second to last axis: output row 3i is row i, 3i+1 and 3i+2 lie between rows i and i+1."""
-    result = np.empty((*padded.shape[:-2], count, padded.shape[-1]), dtype=padded.dtype)
-    result[..., 0::FACTOR, :] = padded[..., reach : reach + len(range(0, count, FACTOR)), :]
-    for phase, weights in ((1, taps), (2, taps[::-1])):
-        rows = len(range(phase, count, FACTOR))
-        total = weights[0] * padded[..., 1 : 1 + rows, :]
-        for offset, weight in enumerate(weights[1:], start=2):
-            total += weight * padded[..., offset : offset + rows, :]
-        result[..., phase::FACTOR, :] = total
-    return result
+def _thirds(around: list[np.ndarray], taps: list[float]) -> Iterator[np.ndarray]:
+    """Values a third before every node, at it and a third after it, from those of the nodes from before to after it."""
+    yield _weighted(around[:-1], taps[::-1])
+    yield around[len(taps) // 2]
+    yield _weighted(around[1:], taps)
+
+
+def _weighted(values: list[np.ndarray], weights: list[float]) -> np.ndarray:
+    total = weights[0] * values[0]
+    for value, weight in zip(values[1:], weights[1:], strict=True):
+        total += weight * value
+    return total

@@ -10,10 +10,10 @@ Only what is above a base, half of the smallest coarse value around, is scaled (
 import numpy as np
 
 from deepcams.errors import DeepcamsError
-from deepcams.grid.blocks import block_mean, spread
+from deepcams.grid.blocks import bands, block_mean, gather, mean_of_nodes, places, row_shares, scatter, spread
 from deepcams.grid.nodes import Grid, describe, refine
-from deepcams.grid.pad import level_poles, pad
-from deepcams.grid.resample import upsample
+from deepcams.grid.pad import level_poles, pad, pole_rows, row_mean
+from deepcams.grid.resample import in_blocks, kernel_taps
 
 METHODS = ("none", "block_mean")
 SMOOTH_PASSES = 3
@@ -44,23 +44,17 @@ def close(fine: np.ndarray, coarse: np.ndarray, grid_coarse: Grid, method: str =
             f"A field of {fine.shape[-2]} × {fine.shape[-1]} nodes is not on {describe(refine(grid_coarse))}, or its "
             f"coarse field of {coarse.shape[-2]} × {coarse.shape[-1]} nodes is not on {describe(grid_coarse)}."
         )
-    absent = np.isnan(coarse)
-    result = level_poles(np.maximum(fine, 0), refine(grid_coarse))
-    if method == "block_mean":
-        target = np.maximum(coarse, 0).astype(np.float64)
-        base = SMALLEST_SHARE * _smallest_around(target, grid_coarse)
-        base_fine = spread(base, grid_coarse).astype(result.dtype)
-        target = target - base
-        result = np.maximum(result - base_fine, 0)
-        for _ in range(SMOOTH_PASSES):
-            means = block_mean(result, grid_coarse)
-            ratio = np.divide(target, means, out=np.full_like(target, LARGEST_RATIO), where=means > EMPTY * target)
-            ratio[absent | np.isnan(means) | ((target == 0) & (means == 0))] = 1.0  # nothing to say to neighbours
-            ratio = np.clip(ratio, 1 / LARGEST_RATIO, LARGEST_RATIO).astype(result.dtype)
-            result *= upsample(ratio, grid_coarse, "bilinear")
-        result = _exact(result, target, grid_coarse) + base_fine
-    if absent.any():
-        result[spread(absent.astype(np.float32), grid_coarse) > 0] = np.nan
+    if method == "none":
+        result = level_poles(np.maximum(fine, 0), refine(grid_coarse))
+        absent = np.isnan(coarse)
+        if absent.any():
+            result[spread(absent.astype(np.float32), grid_coarse) > 0] = np.nan
+        return result
+    result = np.empty(fine.shape, dtype=fine.dtype)
+    shares = row_shares(grid_coarse).astype(fine.dtype)
+    for frame in np.ndindex(fine.shape[:-2]):
+        target = np.maximum(coarse[frame], 0).astype(fine.dtype)
+        _close(fine[frame], target, shares, grid_coarse, result[frame])
     return result
 
 
@@ -71,29 +65,66 @@ def closure_error(fine: np.ndarray, coarse: np.ndarray, grid_coarse: Grid) -> fl
     under a valid coarse value gives infinity.
     """
     target = np.maximum(coarse, 0).astype(np.float64)
+    error = block_mean(fine, grid_coarse, np.float64)
+    error -= target
+    np.abs(error, out=error)
+    error /= np.maximum(target, FLOOR)
     valid = ~np.isnan(target)
-    if not valid.any():
-        return 0.0
-    means = block_mean(fine.astype(np.float64), grid_coarse)
-    error = np.abs(means - target)[valid] / np.maximum(target[valid], FLOOR)
-    return float("inf") if np.isnan(error).any() else float(error.max())
+    largest = error.max() if valid.all() else error[valid].max(initial=0.0)
+    return float("inf") if np.isnan(largest) else float(largest)
+
+
+def _close(fine: np.ndarray, target: np.ndarray, shares: np.ndarray, grid: Grid, out: np.ndarray) -> None:
+    """Close one frame (Hf, Wf) into `out`. target : (H, W), the means wanted.   shares : `row_shares`, of fine's dtype.
+
+    Band by band, each with as many rows around it as the passes reach, so that the bands leave no trace.
+    """
+    base = SMALLEST_SHARE * _smallest_around(target, grid)
+    target = target - base
+    level_poles(base, grid)
+    poles = {row: row_mean(np.maximum(fine[row], 0)) for row in pole_rows(grid)}
+    for band, rows, kept in bands(grid, SMOOTH_PASSES):
+        blocks = {}
+        for place, nodes in gather(fine, grid, rows):
+            if place[0] == 1:
+                for row in pole_rows(band):
+                    nodes[row] = poles[row]
+            nodes -= base[rows]
+            blocks[place] = np.maximum(nodes, 0, out=nodes)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            _smooth(blocks, target[rows], shares[:, rows], band)
+            _exact(blocks, target[rows], base[rows], shares[:, rows], band)
+        for place, pieces in places(grid, kept, rows.start).items():
+            scatter(blocks[place], pieces, out)
+
+
+def _smooth(blocks: dict, target: np.ndarray, shares: np.ndarray, grid: Grid) -> None:
+    taps = kernel_taps("bilinear")
+    for _ in range(SMOOTH_PASSES):
+        ratio = target / mean_of_nodes(blocks.items(), shares, grid)
+        np.clip(ratio, 1 / LARGEST_RATIO, LARGEST_RATIO, out=ratio)
+        np.copyto(ratio, 1, where=np.isnan(ratio))  # missing, or zero as it should be: nothing to say to neighbours
+        for place, factor in in_blocks(level_poles(ratio, grid), grid, taps):
+            blocks[place] *= factor
+
+
+def _exact(blocks: dict, target: np.ndarray, base: np.ndarray, shares: np.ndarray, grid: Grid) -> None:
+    """The last step, and the base added again. NaN, in target or means, makes the block NaN."""
+    means = mean_of_nodes(blocks.items(), shares, grid)
+    empty = means <= EMPTY * target  # also where both are zero; false where either is NaN
+    ratio = target / means
+    np.copyto(ratio, 0, where=empty)
+    level_poles(ratio, grid)
+    fill = empty & (target > 0)
+    if fill.any():
+        base = base + level_poles(np.where(fill, target, 0), grid)
+    for nodes in blocks.values():
+        nodes *= ratio
+        nodes += base
 
 
 def _smallest_around(coarse: np.ndarray, grid: Grid) -> np.ndarray:
-    """Smallest value of the 3 × 3 coarse nodes around each, missing ones left out: (…, H, W)."""
-    height, width = grid.shape
+    """Smallest value of the 3 × 3 coarse nodes around each, missing ones left out: (H, W)."""
     padded = pad(coarse, grid, 1)
-    shifts = [padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    return np.fmin.reduce(shifts)
-
-
-def _exact(fine: np.ndarray, target: np.ndarray, grid_coarse: Grid) -> np.ndarray:
-    means = block_mean(fine.astype(np.float64), grid_coarse)
-    empty = means <= EMPTY * target  # also where both are zero; false where either is NaN
-    ratio = np.divide(target, means, out=np.zeros_like(target), where=~empty)
-    result = (fine * spread(ratio, grid_coarse)).astype(fine.dtype)
-    fill = empty & (target > 0)
-    if fill.any():
-        values = spread(np.where(fill, target, 0.0), grid_coarse)
-        np.copyto(result, values.astype(fine.dtype), where=values > 0)
-    return result
+    rows = np.fmin(np.fmin(padded[:-2], padded[1:-1]), padded[2:])
+    return np.fmin(np.fmin(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
