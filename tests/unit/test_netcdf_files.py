@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 
 from deepcams.errors import DeepcamsError
-from deepcams.files import chunks
+from deepcams.files import chunks, copying, netcdf
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import (
     Encoding,
@@ -259,6 +259,47 @@ def test_join_notices_a_missing_chunk(tmp_path):
         file["pm25"].resize(24, axis=0)
     with pytest.raises(DeepcamsError, match=r"b\.nc lacks the chunk"):
         concatenate([whole, holed], tmp_path / "out.nc")
+
+
+def flip(field, place):
+    """Change one byte in the middle of a chunk's stream."""
+    stored = field.id.get_chunk_info_by_coord(place)
+    with open(field.file.filename, "r+b") as stream:
+        stream.seek(stored.byte_offset + stored.size // 2)
+        byte = stream.read(1)[0]
+        stream.seek(-1, os.SEEK_CUR)
+        stream.write(bytes([byte ^ 1]))
+
+
+def exchange(field, place):
+    """Two whole, decodable chunks in each other's place."""
+    (_, one), (_, other) = (field.id.read_direct_chunk(spot) for spot in (place, (0, 0, 0)))
+    field.id.write_direct_chunk(place, other)
+    field.id.write_direct_chunk((0, 0, 0), one)
+
+
+@pytest.mark.parametrize("harm", [flip, exchange])
+def test_join_notices_a_chunk_that_did_not_arrive_as_it_was(tmp_path, monkeypatch, harm):
+    paths = [write(tmp_path / f"{first}.nc", numbers(24, first), axis=times(24, first)) for first in (0, 24)]
+    original = netcdf.check_whole
+
+    def harmed(path, *arguments):
+        with h5py.File(path, "r+") as file:
+            harm(file["pm25"], (24, 103, 0))
+        original(path, *arguments)
+
+    monkeypatch.setattr(netcdf, "check_whole", harmed)
+    with pytest.raises(DeepcamsError, match=r"out\.nc was not written as its parts are: the chunk at \("):
+        concatenate(paths, tmp_path / "out.nc")
+    assert sorted(os.listdir(tmp_path)) == ["0.nc", "24.nc"]
+
+
+def test_join_notices_a_part_that_ends_early(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.nc", numbers(24))
+    monkeypatch.setattr(copying.os, "preadv", lambda *_: 5)
+    with pytest.raises(DeepcamsError, match=r"a\.nc .*damaged or was cut short \(it ends within the chunk"):
+        concatenate([path], tmp_path / "out.nc")
+    assert os.listdir(tmp_path) == ["a.nc"]
 
 
 def test_fields_are_written_whole_and_read_lazily_with_their_origin(tmp_path):

@@ -31,16 +31,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             dir=path.parent, prefix=f".{path.name}.{owner()}.", suffix=f".part{path.suffix}"
         )
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        _flush(temporary)
+        os.chmod(temporary, 0o666 & ~umask())
+        flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -79,7 +79,7 @@ def require_writable(path: str | Path) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -101,13 +101,15 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files of this process shall not have."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -115,7 +117,8 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _explained(error: OSError, path: Path) -> Exception:
+def explained(error: OSError, path: Path) -> Exception:
+    """What to raise for the system's `error` on writing `path`: in words, where there are words for it."""
     if error.errno == errno.ENOSPC:
         return DeepcamsError(
             f"The disk is full: {path} could not be written. Nothing half-written was left behind; "

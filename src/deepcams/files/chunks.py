@@ -88,11 +88,16 @@ def read_chunks(dataset, pool: Executor, start: int, stop: int) -> np.ndarray:
 
     Raises ValueError if a chunk is missing or damaged.
     """
+    return read_window(dataset, pool, start, stop, slice(0, dataset.shape[1]), slice(0, dataset.shape[2]))
+
+
+def read_window(dataset, pool: Executor, start: int, stop: int, rows: slice, columns: slice) -> np.ndarray:
+    """As `read_chunks`, of a box whose `rows` and `columns` begin on chunks: (n, h, w) float32."""
     chunk = dataset.chunks
-    values = np.empty((stop - start, *dataset.shape[1:]), dtype=np.float32)
+    values = np.empty((stop - start, rows.stop - rows.start, columns.stop - columns.start), dtype=np.float32)
 
     def place(offset: tuple[int, int, int], data: bytes) -> None:
-        time, row, column = offset
+        time, row, column = offset[0], offset[1] - rows.start, offset[2] - columns.start
         block = decode_chunk(data, chunk)
         first, last = max(time, start), min(time + chunk[0], stop)
         target = values[first - start : last - start, row : row + chunk[1], column : column + chunk[2]]
@@ -100,7 +105,8 @@ def read_chunks(dataset, pool: Executor, start: int, stop: int) -> np.ndarray:
 
     for begin in range(start - start % chunk[0], stop, chunk[0]):
         jobs = []
-        for offset in offsets((begin + 1, *dataset.shape[1:]), chunk, begin):
+        for _, row, column in offsets((1, *values.shape[1:]), chunk):
+            offset = begin, rows.start + row, columns.start + column
             try:
                 _, data = dataset.id.read_direct_chunk(offset)
             except (OSError, RuntimeError, ValueError) as error:
@@ -109,16 +115,3 @@ def read_chunks(dataset, pool: Executor, start: int, stop: int) -> np.ndarray:
         for job in jobs:
             job.result()
     return values
-
-
-def copy_chunks(source, target, start: int) -> None:
-    """Copy all compressed chunks of the h5py dataset `source` to `target` from frame `start` on, undecoded.
-
-    Raises KeyError if `source` lacks a chunk.
-    """
-    for place in offsets(source.shape, source.chunks):
-        try:
-            mask, data = source.id.read_direct_chunk(place)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise KeyError(place) from error
-        target.id.write_direct_chunk((start + place[0], *place[1:]), data, mask)

@@ -12,6 +12,18 @@ from deepcams.files.layout import DIMENSIONS, Extra, Layout
 _MAY_DIFFER = {"implementation"}  # of the rounding: a new version of this software rounds as the old one did
 
 
+def check_all(paths: list[Path], parts: list[Layout], out: str | Path, step: np.timedelta64 | None) -> None:
+    """Raise DeepcamsError unless the files may be joined into `out`; with a `step`, without a gap."""
+    if not paths:
+        raise DeepcamsError(f"There is nothing to join into {out}: the list of files is empty.")
+    for index in range(1, len(parts)):
+        check_pair(paths[0], parts[0], paths[index], parts[index])
+        check_order(paths[index - 1], parts[index - 1], paths[index], parts[index])
+    if step is not None:
+        check_contiguous(paths, parts, step)
+    check_lengths(paths, parts)
+
+
 def check_pair(first_path: Path, first: Layout, path: Path, part: Layout) -> None:
     """Raise DeepcamsError unless two files may be joined."""
     both = f"{first_path} and {path} cannot be joined"

@@ -18,7 +18,7 @@ import xarray as xr
 
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
-from deepcams.files import chunks, joining, layout
+from deepcams.files import chunks, copying, joining, layout
 from deepcams.files.atomic import atomic_path
 from deepcams.files.layout import DIMENSIONS, Extra, Layout
 from deepcams.files.rounding import quantization_attributes, quantization_container
@@ -252,7 +252,7 @@ def concatenate(
     contiguous: bool = False,
     step: np.timedelta64 = HOUR,
 ) -> None:
-    """Join files along time by copying their compressed chunks; memory use is one chunk.
+    """Join files along time by copying their compressed chunks, and read back what was written; memory is bounded.
 
     global_attributes : of the new file (None: those of the first one); a `synthetic` sentence is carried over.
     contiguous : require frames exactly `step` apart throughout.
@@ -261,15 +261,8 @@ def concatenate(
     mix synthetic with real data, lack chunks, or end inside a chunk without being the last.
     """
     paths = [Path(path) for path in paths]
-    if not paths:
-        raise DeepcamsError(f"There is nothing to join into {out}: the list of files is empty.")
     parts = [read_layout(path) for path in paths]
-    for index in range(1, len(parts)):
-        joining.check_pair(paths[0], parts[0], paths[index], parts[index])
-        joining.check_order(paths[index - 1], parts[index - 1], paths[index], parts[index])
-    if contiguous:
-        joining.check_contiguous(paths, parts, np.timedelta64(step))
-    joining.check_lengths(paths, parts)
+    joining.check_all(paths, parts, out, step if contiguous else None)
     first = parts[0]
     everywhere = dict(first.global_attributes if global_attributes is None else global_attributes)
     everywhere.setdefault("Conventions", _CONVENTIONS)
@@ -284,11 +277,13 @@ def concatenate(
     with atomic_path(out) as temporary:
         target = _Target(temporary, joined)
         try:
-            start = 0
+            start, sums = 0, {}
             for path, part in zip(paths, parts, strict=True):
                 with h5py.File(path, "r", locking="best-effort") as source:
                     try:
-                        chunks.copy_chunks(source[part.variable], target.field, start)
+                        sums |= copying.copy_chunks(source[part.variable], target.field, start)
+                    except EOFError as error:
+                        raise _damaged(path, error) from error
                     except KeyError as error:
                         raise DeepcamsError(
                             f"{path} lacks the chunk at (frame, row, column) {error.args[0]}: it was not written to "
@@ -299,6 +294,13 @@ def concatenate(
         finally:
             target.abandon()
         check_whole(temporary, joined, Path(out))
+        try:
+            copying.check_copied(temporary, joined.variable, sums)
+        except (EOFError, ValueError) as error:
+            raise DeepcamsError(
+                f"{out} was not written as its parts are: {error}. Nothing was left behind; check disk and memory of "
+                "this machine, and run the same command again."
+            ) from error
 
 
 def check_whole(path: Path, expected: Layout, name: Path | None = None) -> None:
