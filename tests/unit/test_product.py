@@ -1,6 +1,5 @@
 """The product's files: what they say about themselves, resuming by days, joining months, and the last check."""
 
-import json
 import os
 import signal
 import subprocess
@@ -327,35 +326,3 @@ def test_verification_finds_damaged_chunks(tmp_path):
         stream.write(b"\xff" * 64)
     with pytest.raises(DeepcamsError, match="cannot be decoded"):
         verify_product(path)
-
-
-@pytest.mark.parametrize("region", [Region(15, 0, 0, 15), Region(9, 172.5, -9, 187.5)], ids=["plain", "date line"])
-def test_compliance_checker_finds_no_fault(tmp_path, region):
-    """CF 1.11 without a remark; ACDD 1.3 without errors, and only remarks on what the user alone knows."""
-    pytest.importorskip("compliance_checker.runner", reason="compliance-checker is not installed")
-    what = replace(product(), grid=refine(coarse_grid(region)))
-    values = np.ones((24, *what.grid.shape), dtype=np.float32)
-    path = tmp_path / "day.nc"
-    with ProductWriter(path, FEW_DAYS[:24], what) as writer:
-        writer.write(0, values)
-        writer.add_statistics({"closure_error_max_relative": 0.0})
-    command = "from compliance_checker.runner import ComplianceChecker, CheckSuite as Suite; import json, sys"
-    command += "; Suite.load_all_available_checkers()"
-    command += "; ComplianceChecker.run_checker(sys.argv[1], ['cf:1.11', 'acdd:1.3'], 0, 'normal',"
-    command += " output_filename=sys.argv[2], output_format='json_new')"
-    offline = {**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    report = tmp_path / "report.json"
-    done = subprocess.run(
-        [sys.executable, "-c", command, path, report], env=offline, capture_output=True, text=True, check=False
-    )
-    assert report.exists(), done.stderr
-    results = next(iter(json.loads(report.read_text()).values()))
-    cf, acdd = results["cf:1.11"], results["acdd:1.3"]
-    levels = ("high_priorities", "medium_priorities", "low_priorities")
-    remarks = [message for level in levels for item in cf[level] for message in item["msgs"]]
-    assert remarks == []
-    assert [item["msgs"] for item in acdd["high_priorities"] if item["msgs"]] == []
-    assert cf["scored_points"] == cf["possible_points"] > 0
-    left = {message for item in acdd["medium_priorities"] for message in item["msgs"]}
-    unknown = ("creator_", "publisher_", "vertical", "date_created")
-    assert [message for message in left if not any(word in message for word in unknown)] == []

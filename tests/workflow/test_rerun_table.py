@@ -169,6 +169,7 @@ SETTINGS = [
     ("experiments={simulation: {every: 4}}", SCORED),
     ("inference={precision: auto}", FOLLOWING),
     ("encoding={compression: 2}", PRODUCT),
+    ("author={creator_name: A. Person}", ASSEMBLY),
     ("validation={maximum: 1000}", STATIONS),
     ("report={dpi: 70}", (*FIGURES, *ZOOMS)),
     ("degradation={operator: point}", ("degrade_geoscf *", *DATA)),

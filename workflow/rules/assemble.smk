@@ -28,5 +28,6 @@ rule assemble_year:
         runtime=120,
     params:
         code=script_digest("assemble_year.py"),
+        author=config["author"],
     script:
         "../scripts/assemble_year.py"

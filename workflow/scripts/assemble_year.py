@@ -6,5 +6,5 @@ from deepcams.product.year import assemble_year
 
 with job_log(snakemake.log[0]):
     check_inputs(snakemake.input)
-    assemble_year(snakemake.input.months, snakemake.output.product)
+    assemble_year(snakemake.input.months, snakemake.output.product, author=snakemake.params.author)
     write_sidecar(snakemake.output.product)

@@ -1,20 +1,23 @@
 """What the product says about itself: CF-1.11, ACDD-1.3, the CF-1.12 quantisation terms, and provenance.
 
-No clock is read: the same inputs give the same attributes, byte for byte. Texts are ASCII, because old readers do not
-know the string type that NetCDF-4 needs for anything else.
+No clock is read: the same inputs give the same attributes, byte for byte. Dates are stated if SOURCE_DATE_EPOCH gives
+one. Texts are ASCII, because old readers do not know the string type that NetCDF-4 needs for anything else.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from deepcams.calendar import ACROSS_WINDOWS, ANALYSIS, HOUR, INTERPOLATED, MISSING, STATUS_MEANINGS, hour_status
 from deepcams.errors import DeepcamsError
-from deepcams.files.netcdf import Extra
+from deepcams.files.layout import Extra, Layout
 from deepcams.files.pairs import read_pairs, write_pairs
 from deepcams.files.rounding import software
-from deepcams.grid.nodes import Grid
+from deepcams.grid.nodes import Grid, from_axes
+from deepcams.version import VERSION
 
 EARTH_RADIUS = 6371229.0  # m: the sphere of ECMWF's model
 
@@ -40,6 +43,9 @@ KEYWORDS = (
     "EARTH SCIENCE > ATMOSPHERE > AIR QUALITY > PARTICULATES, EARTH SCIENCE > ATMOSPHERE > AEROSOLS > PARTICULATE "
     "MATTER > PM 2.5"
 )
+METHOD_URL = "https://www.sciencedirect.com/science/article/pii/S004896972204846X"  # Xiao et al. 2022
+DATED = ("created", "issued", "modified", "metadata_modified")  # what ACDD has dates of
+UNSTATED = "not stated"  # of what only the user knows: ACDD asks for it, and nothing is made up
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ def variable_attributes(quantity: Mapping[str, str] = PM25) -> dict[str, object]
     return {
         **quantity,
         "cell_methods": "time: point area: mean",
+        "coordinates": "height",
         "grid_mapping": "crs",
         "ancillary_variables": "time_status",
         "coverage_content_type": "modelResult",
@@ -80,7 +87,7 @@ def coordinate_attributes() -> dict[str, dict[str, object]]:
 
 
 def small_variables(times: np.ndarray, grid: Grid, record: tuple[np.datetime64, np.datetime64]) -> list[Extra]:
-    """`time_status`, cell bounds and `crs`.
+    """`time_status`, cell bounds, `height` and `crs`.
 
     times : (T,) datetime64.  record : the first and the last analysis of the whole record; hours beyond are missing.
     """
@@ -104,6 +111,19 @@ def small_variables(times: np.ndarray, grid: Grid, record: tuple[np.datetime64, 
         status,
         Extra("lat_bnds", ("latitude", "nv"), np.stack([north, south], axis=1)),
         Extra("lon_bnds", ("longitude", "nv"), np.stack([grid.longitude - half, grid.longitude + half], axis=1)),
+        Extra(
+            "height",
+            (),
+            np.float64(0.0),  # CAMS delivers it as a field of the surface, not of a level above it
+            {
+                "standard_name": "height",
+                "long_name": "height above the ground",
+                "units": "m",
+                "positive": "up",
+                "axis": "Z",
+                "coverage_content_type": "coordinate",
+            },
+        ),
         Extra(
             "crs",
             (),
@@ -140,11 +160,27 @@ def global_attributes(
         "institution": "deepcams workflow",
         "creator_name": "deepcams workflow",
         "creator_type": "institution",
+        "creator_institution": "deepcams workflow",
+        "creator_url": UNSTATED,
+        "creator_email": UNSTATED,
+        "publisher_name": UNSTATED,
+        "publisher_type": "institution",
+        "publisher_institution": UNSTATED,
+        "publisher_url": UNSTATED,
+        "publisher_email": UNSTATED,
+        "contributor_name": "deepcams nature run" if synthetic else "Copernicus Atmosphere Monitoring Service, ECMWF",
+        "contributor_role": "synthetic source data" if synthetic else "source data",
+        "platform": "MODELS",
+        "platform_vocabulary": "GCMD Platform Keywords",
+        "instrument": "NOT APPLICABLE",
+        "instrument_vocabulary": "GCMD Instrument Keywords",
         "source": "synthetic nature run" if synthetic else "CAMS global reanalysis (EAC4), downscaled by deepcams",
         "processing_level": "Level 4",
         "cdm_data_type": "Grid",
         "program": "synthetic test" if synthetic else "Copernicus Atmosphere Monitoring Service",
         "references": REFERENCES,
+        "metadata_link": METHOD_URL,
+        "product_version": VERSION,
         "license": SYNTHETIC_LICENCE if synthetic else LICENCE.format(years=years),
         "acknowledgement": "Synthetic data; nothing is to be acknowledged."
         if synthetic
@@ -152,6 +188,7 @@ def global_attributes(
         "comment": "Instants on the hour. time_status says which hours are analyses, which lie between two, and which "
         "are missing; missing values are NaN. Grid nodes carry the mean over their cell (lat_bnds, lon_bnds).",
         **_extent(times, grid),
+        **_dates(),
         "software": software(),
         "source_files": write_pairs({name: f"sha256:{digest}" for name, digest in provenance.sources.items()}),
         "networks": write_pairs(provenance.networks),
@@ -170,8 +207,8 @@ def merge_global_attributes(
 ) -> dict[str, object]:
     """Global attributes of files joined along time; `names`, attributes and `times` of each part.
 
-    Source files are listed together, statistics (`closure_…`) are the largest of the parts, software versions are all
-    named. Raises DeepcamsError, naming the files, if networks, settings or authors differ.
+    Source files are listed together, statistics (`closure_…`) are the largest of the parts, dates the latest, versions
+    are all named. Raises DeepcamsError, naming the files, if networks, settings or authors differ.
     """
     first = parts[0]
     for name, part in zip(names[1:], parts[1:], strict=True):
@@ -198,10 +235,22 @@ def merge_global_attributes(
     renewed = [key for key in ("title", "id", "license", "acknowledgement") if first.get(key) == own[key]]
     kept.update({key: fresh[key] for key in fresh if key in renewed or key.startswith(("time_", "geospatial_"))})
     kept["source_files"] = write_pairs(sources)
-    versions = dict.fromkeys(version for part in parts for version in str(part["software"]).split(", "))
-    kept["software"] = ", ".join(versions)
+    for key in ("software", "product_version"):
+        versions = dict.fromkeys(version for part in parts for version in str(part.get(key, "")).split(", "))
+        kept[key] = ", ".join(filter(None, versions))
+    kept.update({key: max(str(part.get(key, "")) for part in parts) for key in kept if key.startswith("date_")})
     kept.update({key: np.float64(value) for key, value in merge_statistics(parts).items()})
     return kept
+
+
+def merge_layouts(paths: Sequence[str | Path], layouts: Sequence[Layout]) -> dict[str, object]:
+    """`merge_global_attributes` of files by their layouts."""
+    return merge_global_attributes(
+        [str(path) for path in paths],
+        [part.global_attributes for part in layouts],
+        [part.times for part in layouts],
+        from_axes(layouts[0].latitude, layouts[0].longitude)[0],
+    )
 
 
 def merge_statistics(parts: Iterable[Mapping[str, object]]) -> dict[str, float]:
@@ -233,6 +282,7 @@ def _extent(times: np.ndarray, grid: Grid) -> dict[str, object]:
     return {
         "geospatial_bounds": "POLYGON ((" + ", ".join(f"{y:g} {x:g}" for y, x in corners) + "))",
         "geospatial_bounds_crs": "EPSG:4326",
+        "geospatial_bounds_vertical_crs": "height above the ground",  # EPSG has no code for it
         "geospatial_lat_min": south,
         "geospatial_lat_max": north,
         "geospatial_lat_units": "degrees_north",
@@ -241,11 +291,40 @@ def _extent(times: np.ndarray, grid: Grid) -> dict[str, object]:
         "geospatial_lon_max": east,
         "geospatial_lon_units": "degrees_east",
         "geospatial_lon_resolution": float(grid.step),
+        "geospatial_vertical_min": 0.0,
+        "geospatial_vertical_max": 0.0,
+        "geospatial_vertical_positive": "up",
+        "geospatial_vertical_units": "m",
+        "geospatial_vertical_resolution": "a single level, the surface",
         "time_coverage_start": f"{times[0].astype('datetime64[s]')}Z",
         "time_coverage_end": f"{times[-1].astype('datetime64[s]')}Z",
         "time_coverage_duration": f"P{days}DT{rest}H",
         "time_coverage_resolution": "PT1H",
     }
+
+
+def authorship(author: Mapping[str, str | None]) -> dict[str, str]:
+    """ACDD attributes of who made a product and when, of the configuration's `author`; None is left out."""
+    stated = {key: value for key, value in author.items() if value is not None}
+    date = stated.pop("date", None)
+    for role in ("creator", "publisher"):
+        if "institution" in stated:
+            stated[f"{role}_institution"] = stated["institution"]
+    return stated | ({f"date_{event}": date for event in DATED} if date else {})
+
+
+def _dates() -> dict[str, str]:
+    """ACDD's four dates from SOURCE_DATE_EPOCH (seconds since 1970, reproducible-builds.org); without it none.
+
+    Raises DeepcamsError if it is set to something else.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return {}
+    if not (text.isascii() and text.isdecimal() and len(text) <= 11):
+        raise DeepcamsError(f"SOURCE_DATE_EPOCH is {text!r}, not seconds since 1970. Set it right, or unset it.")
+    date = f"{np.datetime64(int(text), 's')}Z"
+    return {f"date_{event}": date for event in DATED}
 
 
 def _span(first: np.datetime64, last: np.datetime64) -> str:

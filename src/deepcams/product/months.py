@@ -16,7 +16,7 @@ from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import is_abandoned, owner
 from deepcams.files.netcdf import Encoding, FieldWriter, check_whole, concatenate, read_layout
-from deepcams.grid.nodes import Grid, from_axes
+from deepcams.grid.nodes import Grid
 from deepcams.product import attributes
 from deepcams.progress import progress
 
@@ -132,7 +132,8 @@ def _write_days(
     pending: tuple[ProductWriter, Future] | None = None
     with ThreadPoolExecutor(1) as background:
         try:
-            for path, hours in progress(zip(paths, days, strict=True), label or out.name, "day", len(days)):
+            every = list(zip(paths, days, strict=True))
+            for path, hours in progress(every, label or out.name, "hours", scale=len(days[0])):
                 writer = ProductWriter(path, hours, product, threads)
                 if _is_finished(writer):
                     continue
@@ -150,23 +151,18 @@ def _write_days(
     join_files(paths, out)
 
 
-def join_files(paths: Sequence[str | Path], out: str | Path, *, contiguous: bool = True) -> None:
+def join_files(
+    paths: Sequence[str | Path], out: str | Path, *, contiguous: bool = True, stated: Mapping[str, str] | None = None
+) -> None:
     """Join product files along time by chunk copy, with their provenance merged.
 
-    contiguous : the hours must follow each other without a gap.  Raises DeepcamsError as `concatenate` and
-    `merge_global_attributes` do.
+    contiguous : the hours must follow each other without a gap.  stated : further global attributes.
+    Raises DeepcamsError as `concatenate` and `merge_global_attributes` do.
     """
-    layouts = [read_layout(path) for path in paths]
-    if not layouts:
+    if not paths:
         raise DeepcamsError(f"There is nothing to join into {out}: the list of files is empty.")
-    grid, _, _ = from_axes(layouts[0].latitude, layouts[0].longitude)
-    merged = attributes.merge_global_attributes(
-        [str(path) for path in paths],
-        [part.global_attributes for part in layouts],
-        [part.times for part in layouts],
-        grid,
-    )
-    concatenate(paths, out, merged, contiguous=contiguous, step=HOUR)
+    merged = attributes.merge_layouts(paths, [read_layout(path) for path in paths])
+    concatenate(paths, out, merged | (stated or {}), contiguous=contiguous, step=HOUR)
 
 
 def _finish(writer: ProductWriter, written: Future) -> None:
