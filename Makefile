@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint lock tools bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -13,7 +13,7 @@ demo: .venv/ready
 	@echo "  results/demo/report/index.html      what was made, how good it is (open it in a browser)"
 	@echo "  results/demo/2018/pm25_hourly.nc    the product: hourly, 0.25°, synthetic"
 
-test: .venv/ready lint
+test: .venv/ready tools lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	@echo "All tests passed. What they cover is in tests/README.md; try 'make demo' next."
 
@@ -30,6 +30,18 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@touch $@
+
+# Other readers of the product, which tests try where they are installed: Debian's, for root and within five minutes.
+tools:
+	@if ! { command -v cdo && command -v ncdump; } > /dev/null && command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  { timeout 120 apt-get update && timeout 180 apt-get install --yes --no-install-recommends cdo netcdf-bin; } \
+	    > /dev/null 2>&1 || echo "cdo and ncdump could not be installed: their tests are skipped."; \
+	fi
+
+# How fast and how large, beside peers on this machine: docs/benchmarks.md. BENCH="--quick" or BENCH="--only writing".
+bench: .venv/ready tools
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 # Written anew from pyproject.toml when a dependency changes.
 lock:

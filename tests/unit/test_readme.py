@@ -68,6 +68,8 @@ def folder(tmp_path_factory):
             "lon": longitude,
         },
     ).to_netcdf(path / "geoscf.nc")
+    words = ["--temporal", "linear", "--spatial", "bicubic"]
+    assert main(["downscale", str(path / "cams.nc"), str(path / "hourly.nc"), *words]) == 0
     return path
 
 

@@ -14,6 +14,8 @@ COMMANDS = {
     "score": "score interpolations and networks on a GEOS-CF file",
     "train": "train a network on GEOS-CF files or on shards of the workflow",
     "import-checkpoint": "make a model file out of a published checkpoint",
+    "to-zarr": "product files in, one Zarr store out",
+    "virtual": "read several years as one data set, without a copy",
 }
 
 DESCRIPTION = """\
@@ -28,6 +30,8 @@ examples:
   deepcams score joint geoscf.nc --region 90 -85 -90 -1
   deepcams train spatial model.safetensors geoscf.nc --steps 2000
   deepcams import-checkpoint published.pt model.safetensors
+  deepcams to-zarr 2019.nc 2020.nc pm25.zarr
+  deepcams virtual 2019.nc 2020.nc --out pm25.json
   deepcams COMMAND --help"""
 
 

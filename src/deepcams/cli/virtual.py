@@ -1,0 +1,32 @@
+"""`deepcams virtual`: years in, one data set by reference out."""
+
+import argparse
+
+from deepcams.cli.options import check_output, must_exist
+from deepcams.product.virtual import write_virtual
+
+HELP = """\
+Make one data set of several years without copying them: a small file of references (kerchunk's JSON) to their chunks.
+
+Give product files in order of time, without a gap from hour to hour; of each, only metadata are read. The references
+name the files as you do: by absolute names they are found from every folder, by others from the folder in which you
+read. If files move, change their names under "templates", at the beginning of OUT.json. Read it in Python with
+
+  xarray.open_dataset("OUT.json", engine="kerchunk")
+
+Needs: pip install 'deepcams[zarr]'."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("inputs", metavar="YEAR.nc", nargs="+", help="product files, in order of time")
+    parser.add_argument("--out", metavar="OUT.json", required=True, help="the references")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Check the files and write the references."""
+    for path in options.inputs:
+        must_exist(path)
+        check_output(options.out, path)
+    hours = write_virtual(options.inputs, options.out)
+    print(f"{options.out}: {hours} hours of {len(options.inputs)} file(s), by reference")
