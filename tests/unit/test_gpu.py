@@ -1,12 +1,16 @@
-"""Training on a GPU; skipped where there is none."""
+"""Training and inference on a GPU; skipped where there is none."""
 
 import numpy as np
 import pytest
 import torch
 from torch import distributed
 
+from deepcams.calendar import hours_between
 from deepcams.grid.nodes import Region, coarse_grid, refine
+from deepcams.inference.temporal import hourly_block
+from deepcams.inference.workers import frame_workers
 from deepcams.models import catalogue
+from deepcams.models.frames import SpatialFrames, TemporalFrames
 from deepcams.training import engine, spatial, temporal
 from deepcams.training.engine import fit
 from tests.unit.test_samples import shard_of
@@ -76,6 +80,40 @@ def test_the_gpu_learns_what_the_processor_does(shard, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     on_processor = losses(taught("pixel_shuffle", shard, precision="float32")[1])
     np.testing.assert_allclose(on_gpu, on_processor, rtol=5e-3)
+
+
+@pytest.mark.parametrize("network", ["flow_residual", "xvfi"])
+def test_hours_in_threads_with_streams_are_the_processors(network, monkeypatch):
+    stage, sizes, _ = NETWORKS[network]
+    frames = textured(9, GRID)
+    times = np.datetime64("2019-06-21T00:00", "s") + np.arange(9) * np.timedelta64(3, "h")
+    hours = hours_between(times[0], times[-1])
+
+    def interpolated():
+        torch.manual_seed(1)
+        net = TemporalFrames(catalogue.make(stage, network, sizes))
+        with frame_workers(3) as pool:
+            return hourly_block(frames, times, hours, net, GRID, pool, 3)
+
+    on_gpu = interpolated()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    np.testing.assert_allclose(on_gpu, interpolated(), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("network", ["pixel_shuffle", "abpn"])
+def test_fine_fields_in_threads_with_streams_are_the_processors(network, monkeypatch):
+    stage, sizes, _ = NETWORKS[network]
+    frames = textured(6, GRID)
+
+    def refined():
+        torch.manual_seed(1)
+        net = SpatialFrames(catalogue.make(stage, network, sizes))
+        with frame_workers(3, concurrent=net.concurrent) as pool:
+            return np.concatenate(list(pool.map(lambda frame: net.refine(frame[None], GRID), frames)))
+
+    on_gpu = refined()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    np.testing.assert_allclose(on_gpu, refined(), rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch, about a group with one member

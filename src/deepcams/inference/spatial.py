@@ -15,6 +15,9 @@ class SpatialNetwork(Protocol):
     halo: int  # coarse nodes it looks around a region
     concurrent: bool  # whether threads are better spent on several frames than on one
 
+    def compile(self) -> None:
+        """Prepare for a long run of frames, if that pays."""
+
     def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
         """Fields on `refine(grid)` from frames (B, H, W) on `grid`: (B, 3(H-1)+1, 3W or 3(W-1)+1)."""
 

@@ -123,7 +123,7 @@ class Abpn(nn.Module):
     transform = TRANSFORMS["asinh"]
     manner = WINDOWS
     recipe = "corrected"
-    bfloat16 = False
+    bfloat16 = True
 
     def __init__(self, features: int = 32, *, linear_start: bool = True, scaled_attention: bool = True):
         super().__init__()
@@ -219,7 +219,7 @@ def make(settings: dict) -> Abpn:
         set_edges(module, "replicate")
         return module
     module = Abpn(settings["features"], linear_start=False, scaled_attention=False)
-    module.recipe, module.transform = settings["recipe"], TRANSFORMS["clipped_800"]
+    module.recipe, module.transform, module.bfloat16 = settings["recipe"], TRANSFORMS["clipped_800"], False
     if settings.get("run") != "corrected":
         module.manner = PUBLISHED_WINDOWS
     return module

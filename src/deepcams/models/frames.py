@@ -17,6 +17,7 @@ from deepcams.grid.blocks import spread
 from deepcams.grid.fill import filled
 from deepcams.grid.nodes import FACTOR, Grid, refine
 from deepcams.grid.pad import level_poles, pad
+from deepcams.models.compiled import compiled
 from deepcams.models.edges import set_edges
 from deepcams.models.precision import device, numbers, precise
 from deepcams.models.sun import sun
@@ -42,7 +43,8 @@ class TemporalFrames:
     """
 
     def __init__(self, module: nn.Module, precision: str = "float32"):
-        self.module = module.eval().to(memory_format=torch.channels_last)
+        self.place = device()
+        self.module = module.eval().to(self.place, memory_format=torch.channels_last)
         self.halo = module.halo or REACH
         self.precision = precise(precision, module)
         self._kept = threading.local()
@@ -56,8 +58,7 @@ class TemporalFrames:
         m-3; at fractions 0 and 1 the frames themselves. A pole is one point: between the frames its row is constant.
         NaN in either frame gives NaN there; for the neighbours' sake the nearest valid value stands in.
         """
-        place = device()
-        module, missing = self.module.to(place), ~np.isfinite(first + last)
+        module, place, missing = self.module, self.place, ~np.isfinite(first + last)
         view, edges = _view(module, grid)
         context = (
             _tensor(view(sun(time + HALF_INTERVAL, grid.latitude, grid.longitude)), place, channels=True)
@@ -68,7 +69,7 @@ class TemporalFrames:
         fields = np.empty((len(fractions), *grid.shape), dtype=np.float32)
         floor = np.fmin(np.fmin(first, last), 0)  # nothing below zero but what the packing of CAMS put there
         with torch.inference_mode(), numbers(self.precision, place):
-            looks = [self._look(frame, view, grid, place) for frame in (first, last)]
+            looks = [self._look(frame, view, grid) for frame in (first, last)]
             state = module.relate(*looks, context)
             for field, fraction in zip(fields, fractions, strict=True):
                 if fraction in (0, 1):
@@ -82,12 +83,12 @@ class TemporalFrames:
         fields[:, missing] = np.nan
         return fields
 
-    def _look(self, frame: np.ndarray, view: "_View", grid: Grid, place: torch.device) -> object:
+    def _look(self, frame: np.ndarray, view: "_View", grid: Grid) -> object:
         kept = getattr(self._kept, "last", None)
         if kept is not None and kept.grid is grid and np.array_equal(kept.frame, frame, equal_nan=True):
             return kept.look
         module = self.module
-        look = module.look(module.transform.forward(_tensor(view(filled(frame, grid)), place)))
+        look = module.look(module.transform.forward(_tensor(view(filled(frame, grid)), self.place)))
         self._kept.last = _Kept(np.array(frame), grid, look)
         return look
 
@@ -96,11 +97,22 @@ class SpatialFrames:
     """A network for space as `deepcams.inference.spatial` wants it."""
 
     def __init__(self, module: nn.Module, precision: str = "float32"):
-        self.module = module.eval().to(memory_format=torch.channels_last)
+        self.place = device()
+        self.module = module.eval().to(self.place, memory_format=torch.channels_last)
         self.halo = module.halo or REACH
         self.precision = precise(precision, module)
         # Attention over a window keeps every core busy by itself, and takes much memory.
         self.concurrent = not module.manner.window
+        self._run = self.module
+
+    def compile(self) -> None:
+        """Prepare for a long run of frames: a network in windows is compiled for bfloat16, if this machine can.
+
+        That takes most of a minute and makes ABPN twice as fast. In float32, and for networks that see whole frames, it
+        is not worth its while.
+        """
+        if self.module.manner.window and self.precision == torch.bfloat16:
+            self._run = compiled(self.module)
 
     def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
         """Refine frames (B, H, W), ug m-3, on `grid`: (B, 3(H-1)+1, 3W or 3(W-1)+1) float32, ug m-3.
@@ -108,20 +120,19 @@ class SpatialFrames:
         A missing value makes its block of fine nodes missing (`deepcams.grid.blocks`); for the neighbours' sake the
         nearest valid one stands in.
         """
-        place = device()
-        module, missing = self.module.to(place), ~np.isfinite(frames)
+        module, missing = self.module, ~np.isfinite(frames)
         whole = np.stack([filled(frame, grid) for frame in frames]) if missing.any() else frames
-        with torch.inference_mode(), numbers(self.precision, place):
-            blocks = self._in_windows(whole, grid, place) if module.manner.window else self._whole(whole, grid, place)
+        with torch.inference_mode(), numbers(self.precision, self.place):
+            blocks = self._in_windows(whole, grid) if module.manner.window else self._whole(whole, grid)
         fine = _squeezed(blocks, grid) if module.manner.squeezed else to_nodes(blocks, grid)
         if missing.any():
             fine[spread(missing, grid)] = np.nan
         return fine
 
-    def _whole(self, frames: np.ndarray, grid: Grid, place: torch.device) -> np.ndarray:
-        return self._refine(_continued(frames, grid, self.module.halo), place)
+    def _whole(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
+        return self._refine(_continued(frames, grid, self.module.halo))
 
-    def _in_windows(self, frames: np.ndarray, grid: Grid, place: torch.device) -> np.ndarray:
+    def _in_windows(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
         """Windows of the frame, continued by the overlap, joined by their weights: (B, 3H, 3W)."""
         manner = self.module.manner
         set_edges(self.module, "zeros" if manner.zero_edges else "replicate")
@@ -132,15 +143,15 @@ class SpatialFrames:
         columns = windows(wide.shape[2], manner.window, manner.overlap, wraps=wraps, tapered=manner.tapered)
         total = np.zeros((len(frames), *(FACTOR * size for size in wide.shape[1:])), dtype=np.float32)
         for row, column in product(rows, columns):
-            part = self._refine(wide[:, row.coarse[:, None], column.coarse], place)
+            part = self._refine(wide[:, row.coarse[:, None], column.coarse])
             total[:, row.fine[:, None], column.fine] += np.outer(row.weight, column.weight).astype(np.float32) * part
         top, left = (FACTOR * margin for margin in margins)
         height, width = (FACTOR * size for size in frames.shape[1:])
         return total[:, top : top + height, left : left + width]
 
-    def _refine(self, coarse: np.ndarray, place: torch.device) -> np.ndarray:
+    def _refine(self, coarse: np.ndarray) -> np.ndarray:
         transform = self.module.transform
-        fine = self.module(transform.forward(_tensor(coarse[:, None], place, channels=True)))
+        fine = self._run(transform.forward(_tensor(coarse[:, None], self.place, channels=True)))
         return transform.inverse(fine)[:, 0].cpu().numpy()
 
 

@@ -3,7 +3,7 @@
 bfloat16 has the range of float32 and three digits. Matrix units (AMX of recent processors, tensor cores) multiply it
 several times faster and add in float32. Only convolutions and attention take it; frames, displacements, interpolation
 and what is added to it keep float32. A network says by `bfloat16` whether that was measured, on trained weights, to
-change less than the product's own rounding does (docs/benchmarks.md).
+change less than the product's own rounding does (docs/networks.md).
 """
 
 from contextlib import AbstractContextManager

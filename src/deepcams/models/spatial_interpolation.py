@@ -21,6 +21,9 @@ class SpatialInterpolation:
         """Coarse nodes around a box that the values inside it draw on."""
         return HALO[self.kernel]
 
+    def compile(self) -> None:
+        """Nothing is to be prepared."""
+
     def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:
         """Interpolate frames (B, H, W) on `grid` to refine(grid): (B, 3(H-1)+1, 3W or 3(W-1)+1), same dtype.
 

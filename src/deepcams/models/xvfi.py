@@ -78,7 +78,7 @@ class Xvfi(nn.Module):
     halo = 0
     manner = Manner()
     recipe = "corrected"
-    bfloat16 = False
+    bfloat16 = True
 
     def __init__(
         self,
@@ -240,7 +240,7 @@ def make(settings: dict) -> Xvfi:
         set_edges(module, "replicate")  # of patches; frames of the globe are run with "periodic"
         return module
     module = Xvfi(settings["features"], settings["levels"], linear_start=False, transform=TRANSFORMS["clipped_800"])
-    module.recipe = recipe
+    module.recipe, module.bfloat16 = recipe, False
     if settings.get("run") != "corrected":
         module.manner = Manner(zero_edges=True)
     return module

@@ -45,6 +45,7 @@ def downscale_spatial(
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     found = read(model, "spatial")
     network = built(found, precision)
+    network.compile()
     if region is not None:
         require_halo(coarse_grid(region), grid, network, closure)
     hours = field.time.values.astype("datetime64[s]")
