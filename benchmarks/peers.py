@@ -22,7 +22,7 @@ xinc = 0.25
 yfirst = 90
 yinc = -0.25
 """
-# What is asked of ours; what is compared with it: the first is the same work to the last digit.
+# What is asked of ours; what is compared with it. CDO writes every value as computed, as ours does in the first.
 WAYS = {
     "without closure, all 23 bits": (["--closure", "none", "--mantissa-bits", "23"], "zip"),
     "without closure, 7 bits as in the product": (["--closure", "none"], "zip"),

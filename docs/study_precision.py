@@ -44,6 +44,7 @@ def row(path: str, frames: np.ndarray, grid: Grid, time: np.datetime64) -> str:
         exact, fast = (network.between(*pair, THIRDS, grid, time) for network in networks)
         plain, baseline = linear().between(*pair, THIRDS), "linear"
     else:
+        networks[1].compile()  # as the workflow does for months
         box = grid if networks[0].concurrent else around_peak(frames[1], grid)
         rows, columns = locate(box, grid)
         frame = frames[1:2, rows][:, :, columns]

@@ -1,5 +1,7 @@
 """Networks that are compiled for long runs, and what happens where they cannot be."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from deepcams.grid.nodes import Region, coarse_grid
 from deepcams.models import compiled
 from deepcams.models.catalogue import make
 from deepcams.models.frames import SpatialFrames
+from deepcams.models.precision import numbers
 
 GRID = coarse_grid(Region(30.0, 0.0, 12.0, 18.0))
 FRAMES = np.random.default_rng(0).gamma(1, 15, (2, *GRID.shape)).astype(np.float32)
@@ -40,8 +43,9 @@ def test_what_gains_by_it_is_compiled_when_asked_for_and_only_then(asked, name, 
     expected = net.refine(FRAMES, GRID)
     assert not asked
     net.compile()
-    assert (asked == [net.module]) is is_compiled
-    np.testing.assert_array_equal(net.refine(FRAMES, GRID), expected)
+    for _ in range(2):
+        np.testing.assert_array_equal(net.refine(FRAMES, GRID), expected)
+    assert asked == ([net.module] if is_compiled else [])
 
 
 def test_where_the_compiler_fails_the_module_runs_and_it_is_said_once(monkeypatch, caplog):
@@ -61,6 +65,44 @@ def test_where_the_compiler_fails_the_module_runs_and_it_is_said_once(monkeypatc
     assert [record.getMessage() for record in caplog.records] == [
         "Abpn runs as it is, for it cannot be compiled here (no C++ compiler was found)"
     ]
+
+
+def test_where_there_is_no_compiler_at_all_the_module_runs(monkeypatch):
+    def refuses(module):
+        raise RuntimeError("torch.compile is not supported here")
+
+    monkeypatch.setattr(compiled.torch, "compile", refuses)
+    module = torch.nn.PReLU()
+    x = torch.linspace(-2, 2, 9)
+    torch.testing.assert_close(compiled.compiled(module)(x), module(x), rtol=0, atol=0)
+
+
+class Layers(torch.nn.Module):
+    """Two convolutions and what bends between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.bend, self.last = torch.nn.Conv2d(1, 8, 3), torch.nn.PReLU(), torch.nn.Conv2d(8, 1, 3)
+
+    def forward(self, x):
+        return self.last(self.bend(self.first(x)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # torch's own, about itself
+def test_compiled_convolutions_in_bfloat16_are_the_same_but_for_rounding(caplog):
+    torch.manual_seed(0)
+    module = Layers().eval().to(memory_format=torch.channels_last)
+    x = torch.rand(1, 1, 24, 24)
+    with torch.inference_mode():
+        exact = module(x)
+        with numbers("bfloat16", torch.device("cpu")):
+            plain, fast = module(x), compiled.compiled(module)(x)
+    assert not [record for record in caplog.records if record.name == "deepcams.models.compiled"]
+    within = 2 * (plain - exact).abs().max()
+    assert 0 < within < 0.05
+    assert (fast - exact).abs().max() <= within
 
 
 def test_a_fault_of_the_network_itself_is_not_taken_for_the_compilers(monkeypatch):

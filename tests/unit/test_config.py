@@ -256,6 +256,7 @@ def test_renamed_key_is_one_mistake():
 
 BOX = "region: {north: 49.5, west: 65.25, south: 5.25, east: 125.25}"
 CROSSED = [
+    ('author: {date: "2021-02-31"}', 'author.date: the calendar has no "2021-02-31".'),
     (
         "experiments: {simulation: {test: {first: 2019-12, last: 2020-12}}}",
         "experiments.simulation.test: 2019-12 to 2020-12 given; allowed: months that are not among the training months",

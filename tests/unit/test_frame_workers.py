@@ -1,5 +1,7 @@
 """Frames side by side in threads: the same numbers whatever their number, and nothing seen twice."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -86,9 +88,21 @@ def test_the_product_has_the_same_bytes_whatever_the_number_of_threads(frames, t
     assert len(digests) == 1
 
 
+def test_threads_to_come_begin_with_as_many_cores_as_before():
+    own = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with frame_workers(2) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 1
+        with ThreadPoolExecutor(1) as later:
+            assert (torch.get_num_threads(), later.submit(torch.get_num_threads).result()) == (2, 2)
+    finally:
+        torch.set_num_threads(own)
+
+
 def test_an_error_in_a_worker_ends_the_work_and_leaves_no_file(frames, tmp_path):
     class Broken:
-        halo, concurrent = 0, True
+        halo, concurrent, precision = 0, True, "float32"
 
         def refine(self, frames, grid):
             raise MemoryError("no room for a frame")
@@ -101,7 +115,8 @@ def test_an_error_in_a_worker_ends_the_work_and_leaves_no_file(frames, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("threads", "concurrent", "expected"), [(4, True, (4, 1)), (4, False, (1, 4)), (1, True, (1, 1))]
+    ("threads", "concurrent", "expected"),
+    [(4, True, (4, 1)), (4, False, (1, 4)), (1, True, (1, 1)), (16, True, (8, 2))],
 )
 def test_cores_are_shared_out_to_frames_or_given_to_one(threads, concurrent, expected):
     with frame_workers(threads, concurrent=concurrent) as pool:

@@ -296,10 +296,20 @@ def test_join_notices_a_chunk_that_did_not_arrive_as_it_was(tmp_path, monkeypatc
 
 def test_join_notices_a_part_that_ends_early(tmp_path, monkeypatch):
     path = write(tmp_path / "a.nc", numbers(24))
-    monkeypatch.setattr(copying.os, "preadv", lambda *_: 5)
+    whole = os.preadv
+    monkeypatch.setattr(copying.os, "preadv", lambda file, into, at: whole(file, into, at) if at < 3000 else 0)
     with pytest.raises(DeepcamsError, match=r"a\.nc .*damaged or was cut short \(it ends within the chunk"):
         concatenate([path], tmp_path / "out.nc")
     assert os.listdir(tmp_path) == ["a.nc"]
+
+
+def test_join_reads_on_where_a_disk_gives_less_than_was_asked_for(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.nc", numbers(24))
+    concatenate([path], tmp_path / "expected.nc")
+    whole = os.preadv
+    monkeypatch.setattr(copying.os, "preadv", lambda file, into, at: whole(file, [into[0][:1000]], at))
+    concatenate([path], tmp_path / "out.nc")
+    assert sha256(tmp_path / "out.nc") == sha256(tmp_path / "expected.nc")
 
 
 def test_fields_are_written_whole_and_read_lazily_with_their_origin(tmp_path):

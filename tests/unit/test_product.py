@@ -268,6 +268,30 @@ def test_what_the_user_sets_is_kept_by_joins(tmp_path):
     assert {key: attributes[key] for key in creator} == creator
 
 
+def test_files_of_different_authors_are_not_joined(tmp_path):
+    paths = [
+        write(tmp_path / f"{name}.nc", FEW_DAYS + np.timedelta64(hours, "h"), product(creator={"creator_name": name}))
+        for name, hours in (("Ada", 0), ("Emmy", 72))
+    ]
+    with pytest.raises(DeepcamsError, match=r"different authors \(creator_name: Ada and Emmy\)"):
+        assemble_year(paths, tmp_path / "year.nc")
+
+
+def test_what_networks_computed_with_is_stated_and_joined_not_compared(tmp_path):
+    paths = [
+        write(
+            tmp_path / f"{kind}.nc",
+            FEW_DAYS + np.timedelta64(hours, "h"),
+            product(precision={"temporal": "float32", "spatial": kind}, creator=dates),
+        )
+        for kind, hours, dates in (("bfloat16", 0, {}), ("float32", 72, {"date_created": "2020-02-03"}))
+    ]
+    assemble_year(paths, tmp_path / "year.nc")
+    said = read_layout(tmp_path / "year.nc").global_attributes
+    assert said["network_precision"] == "temporal float32; spatial bfloat16, temporal float32; spatial float32"
+    assert said["date_created"] == "2020-02-03"
+
+
 def test_cells_of_the_globe_meet_and_end_at_the_poles():
     grid = fine_globe()
     extra = {item.name: item.values for item in small_variables(FEW_DAYS, grid, RECORD)}

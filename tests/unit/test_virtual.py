@@ -113,6 +113,24 @@ def test_what_cannot_be_one_data_set_is_told(years, tmp_path, capsys):
     assert not (tmp_path / "x.json").exists()
 
 
+def test_only_files_of_references_are_replaced(years, tmp_path, capsys):
+    out = tmp_path / "x.json"
+    for _ in range(2):
+        assert main(["virtual", str(years[0]), "--out", str(out)]) == 0
+    product = write(tmp_path / "precious.nc", span("2021-01-01", "2021-01-01"))
+    before = product.read_bytes()
+    assert main(["virtual", str(years[0]), "--out", str(product)]) == 1
+    assert "is no file of references" in capsys.readouterr().err
+    assert product.read_bytes() == before
+
+
+def test_a_name_that_references_cannot_hold_is_refused(years, tmp_path, capsys):
+    odd = tmp_path / "{{a}}.nc"
+    odd.write_bytes(years[0].read_bytes())
+    assert main(["virtual", str(odd), "--out", str(tmp_path / "x.json")]) == 1
+    assert "begins a template" in capsys.readouterr().err
+
+
 def test_without_kerchunk_it_is_said_what_to_install(years, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "kerchunk.hdf", None)
     assert main(["virtual", str(years[0]), "--out", str(tmp_path / "x.json")]) == 1

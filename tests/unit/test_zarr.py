@@ -126,6 +126,17 @@ def test_what_a_killed_run_left_is_removed(parts, tmp_path):
     assert os.listdir(tmp_path) == ["out.zarr"]
 
 
+def test_a_store_that_a_killed_run_had_put_aside_comes_back(parts, tmp_path):
+    write_zarr(parts[1:], tmp_path / "out.zarr")
+    before = xr.load_dataset(tmp_path / "out.zarr", engine="zarr")
+    dead = f"{os.uname().nodename.replace('.', '-')[:40]}_{2**22 + 5}"
+    os.replace(tmp_path / "out.zarr", tmp_path / f".out.zarr.{dead}.old")
+    with pytest.raises(DeepcamsError, match="exists"):
+        write_zarr(parts[:1], tmp_path / "out.zarr")
+    assert os.listdir(tmp_path) == ["out.zarr"]
+    xr.testing.assert_identical(xr.load_dataset(tmp_path / "out.zarr", engine="zarr"), before)
+
+
 def test_what_does_not_belong_together_is_refused(parts, tmp_path):
     made_up = part(tmp_path / "made_up.nc", 245, 24, synthetic="Made up.")
     for inputs, words in (

@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> None:
         provenance=Provenance(
             sources={os.path.basename(options.input): sha256(options.input)},
             networks=settings["networks"],
+            precision={"temporal": time_network.precision, "spatial": space_network.precision},
             configuration=digest(settings),
             synthetic=field.attrs.get("synthetic"),
         ),

@@ -1,9 +1,11 @@
 """`deepcams virtual`: years in, one data set by reference out."""
 
 import argparse
+import os
 
 from deepcams.cli.options import check_output, must_exist
-from deepcams.product.virtual import write_virtual
+from deepcams.errors import DeepcamsError
+from deepcams.product.virtual import BEGIN, write_virtual
 
 HELP = """\
 Make one data set of several years without copying them: a small file of references (kerchunk's JSON) to their chunks.
@@ -28,5 +30,15 @@ def run(options: argparse.Namespace) -> None:
     for path in options.inputs:
         must_exist(path)
         check_output(options.out, path)
+    _check_replaceable(options.out)
     hours = write_virtual(options.inputs, options.out)
     print(f"{options.out}: {hours} hours of {len(options.inputs)} file(s), by reference")
+
+
+def _check_replaceable(out: str) -> None:
+    """Raise DeepcamsError if `out` exists and is no file of references."""
+    if not os.path.exists(out):
+        return
+    with open(out, "rb") as stream:
+        if not stream.read(len(BEGIN)) == BEGIN.encode():
+            raise DeepcamsError(f"{out} exists and is no file of references. Give another name.")

@@ -5,6 +5,7 @@ A condition gets the values at the paths beside it in `CONDITIONS`, each of whic
 
 import posixpath
 from collections.abc import Callable
+from datetime import date
 
 from deepcams.config.networks import (
     EXAMPLES,
@@ -41,6 +42,15 @@ def region_on_nodes(region: dict | None) -> list[str]:
         if rows < FEWEST_NODES or columns < FEWEST_NODES:
             found = [f"it has {rows} × {columns} coarse nodes; at least {FEWEST_NODES} × {FEWEST_NODES} are needed"]
     return [f"region: {text}." for text in found]
+
+
+def real_date(text: str | None) -> list[str]:
+    """The calendar has the date of making."""
+    try:
+        date.fromisoformat(text or "2000-01-01")
+    except ValueError:
+        return [f'author.date: the calendar has no "{text}".']
+    return []
 
 
 def ordered(path: str) -> Callable[[str, str], list[str]]:
@@ -287,6 +297,7 @@ def rows_have_latitudes(stage: str) -> Callable[..., list[str]]:
 CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
     (("results", "cams.source", "geoscf.source", "openaq.source"), not_mixed),
     (("region",), region_on_nodes),
+    (("author.date",), real_date),
     (("cams.source", "cams.path"), local_has_path("cams")),
     (("cams.first", "cams.last"), ordered("cams")),
     (("cams.source", "cams.first"), eac4_record),

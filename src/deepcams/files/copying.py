@@ -94,6 +94,10 @@ def _read(pool: Executor, descriptor: int, chunks: Iterable[h5py.h5d.StoreInfo])
 
 
 def _chunk(descriptor: int, offset: int, buffer: memoryview) -> tuple[memoryview, int]:
-    if os.preadv(descriptor, [buffer], offset) != len(buffer):
-        raise EOFError(f"it ends within the chunk at byte {offset}")
+    found = 0
+    while found < len(buffer):  # network disks may give less than was asked for
+        more = os.preadv(descriptor, [buffer[found:]], offset + found)
+        if not more:
+            raise EOFError(f"it ends within the chunk at byte {offset}")
+        found += more
     return buffer, isal_zlib.crc32(buffer)

@@ -20,15 +20,16 @@ def atomic_folder(path: str | Path, mark: str, *, overwrite: bool = False) -> It
     nothing else. As `atomic_path` otherwise; also raises DeepcamsError if `path` exists and is not to be replaced.
     """
     path = Path(path)
+    if path.parent.is_dir():
+        _remove_abandoned(path)
     if os.path.lexists(path):
-        if not overwrite:
-            raise DeepcamsError(f"{path} exists. Give another name, or --overwrite to replace it.")
         if path.is_symlink() or not (path / mark).is_file():
             raise DeepcamsError(f"{path} exists and is not what would be written there. Give another name.")
+        if not overwrite:
+            raise DeepcamsError(f"{path} exists. Give another name, or --overwrite to replace it.")
     old = path.parent / f".{path.name}.{owner()}.old"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
         temporary = Path(
             tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.{owner()}.", suffix=f".part{path.suffix}")
         )
@@ -53,9 +54,16 @@ def atomic_folder(path: str | Path, mark: str, *, overwrite: bool = False) -> It
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove what processes of this machine left behind for `path` when they were killed."""
+    """Remove what processes of this machine left behind for `path` when they were killed.
+
+    A folder that was put aside to be replaced, and never was, comes back.
+    """
     named = re.compile(rf"\.{re.escape(path.name)}\.([^.]*_\d+)\.([^.]*\.part{re.escape(path.suffix)}|old)")
     for entry in os.listdir(path.parent):
         found = named.fullmatch(entry)
-        if found and is_abandoned(found.group(1)):
+        if not found or not is_abandoned(found.group(1)):
+            continue
+        if found.group(2) == "old" and not os.path.lexists(path):
+            os.replace(path.parent / entry, path)
+        else:
             shutil.rmtree(path.parent / entry, ignore_errors=True)

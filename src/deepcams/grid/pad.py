@@ -50,7 +50,7 @@ def row_mean(rows: np.ndarray) -> np.ndarray:
     NaN anywhere gives NaN.
     """
     if (rows == rows[..., :1]).all():  # as most poles are, and sorting takes its time
-        return rows[..., :1].copy()
+        return rows[..., :1] + 0.0  # of zeros of both signs, the positive one
     ordered = np.sort(rows, axis=-1).astype(np.float64)
     base = ordered[..., :1]
     return (base + np.mean(ordered - base, axis=-1, keepdims=True)).astype(rows.dtype)

@@ -56,6 +56,7 @@ def downscale_temporal(
     sources = {
         "cams": _delivered(analyses),
         "networks": {"temporal": f"{found.network}:{sha256(model)[:16]}"},
+        "precision": {"temporal": network.precision},
     }
     writer = FieldWriter(
         out,
@@ -71,7 +72,12 @@ def downscale_temporal(
     )
     day = int(DAY / HOUR)
     with writer, frame_workers(threads) as pool:
-        for start in progress(range(0, len(hours), day), f"downscale {month} in time", "hours", scale=day):
+        for start in progress(
+            range(0, len(hours), day),
+            f"downscale {month} in time",
+            "hours",
+            size=lambda start: len(hours[start : start + day]),
+        ):
             wanted = hours[start : start + day]
             writer.write(start, hourly_block(frames, times, wanted, network, grid, pool, threads))
 

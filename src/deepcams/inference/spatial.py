@@ -13,6 +13,7 @@ class SpatialNetwork(Protocol):
     """What a network for space offers."""
 
     halo: int  # coarse nodes it looks around a region
+    precision: str  # "float32" or "bfloat16": what it computes with
     concurrent: bool  # whether threads are better spent on several frames than on one
 
     def compile(self) -> None:

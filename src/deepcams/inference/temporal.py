@@ -15,6 +15,7 @@ class TemporalNetwork(Protocol):
     """What a network for time offers."""
 
     halo: int  # coarse nodes it looks around a region
+    precision: str  # "float32" or "bfloat16": what it computes with
 
     def between(self, first, last, fractions: tuple[float, ...], grid: Grid, time: np.datetime64) -> np.ndarray:
         """Fields between `first`, at `time`, and `last`, 3 hours later, both (H, W) on `grid`.

@@ -10,22 +10,23 @@ from contextlib import contextmanager
 
 import torch
 
-MOST = 8  # frames at a time, unless told: each takes up to 0.2 GB
+MOST = 8  # frames at a time, for the memory they take
 
 
 def cores() -> int:
     """Threads to use where nobody says how many."""
-    return min(torch.get_num_threads(), MOST)
+    return torch.get_num_threads()
 
 
 @contextmanager
 def frame_workers(threads: int, *, concurrent: bool = True) -> Iterator[Executor]:
-    """A pool that uses `threads` cores: so many frames at a time, or one at a time if not `concurrent`.
+    """A pool that uses `threads` cores: so many frames at a time, but no more than `MOST`, or one if not `concurrent`.
 
-    Memory grows with the number of frames at a time. On a GPU every thread has a stream of its own, so that copies to
+    On a GPU every thread has a stream of its own, so that copies to
     and fro run beside the computation of other frames.
     """
-    count = threads if concurrent else 1
+    count = min(threads, MOST) if concurrent else 1
+    own = torch.get_num_threads()
 
     def begin() -> None:
         torch.set_num_threads(threads // count)
@@ -37,3 +38,4 @@ def frame_workers(threads: int, *, concurrent: bool = True) -> Iterator[Executor
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(own)  # what a thread sets, threads to come begin with

@@ -15,13 +15,15 @@ def compiled(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     Compiling wants a C++ compiler and Python's headers, on a GPU Triton. Where it fails, which is told in one line, the
     module itself runs.
     """
-    fast, failed = torch.compile(module), False
+    fast, failed = None, False
 
     def run(x: torch.Tensor) -> torch.Tensor:
-        nonlocal failed
+        nonlocal fast, failed
         if failed:
             return module(x)
         try:
+            if fast is None:
+                fast = torch.compile(module)
             return fast(x)
         except Exception as error:  # whatever a compiler, its headers or a driver may lack
             expected = module(x)  # raises where the fault was not the compiler's

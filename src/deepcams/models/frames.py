@@ -111,7 +111,7 @@ class SpatialFrames:
         That takes most of a minute and makes ABPN twice as fast. In float32, and for networks that see whole frames, it
         is not worth its while.
         """
-        if self.module.manner.window and self.precision == torch.bfloat16:
+        if self.module.manner.window and self.precision == "bfloat16":
             self._run = compiled(self.module)
 
     def refine(self, frames: np.ndarray, grid: Grid) -> np.ndarray:

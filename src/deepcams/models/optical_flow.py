@@ -29,6 +29,7 @@ SHARE = 0.8
 class OpticalFlow:
     """A network for time as `deepcams.inference.temporal` wants it."""
 
+    precision = "float32"
     halo: int = 12
 
     def between(

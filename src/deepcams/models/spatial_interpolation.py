@@ -15,6 +15,7 @@ class SpatialInterpolation:
     kernel: str
     a: float = KEYS_A
     concurrent = True
+    precision = "float32"
 
     @property
     def halo(self) -> int:

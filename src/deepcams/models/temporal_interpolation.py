@@ -14,6 +14,7 @@ class TemporalInterpolation:
 
     weight: Callable[[float], float]
     halo: int = 0
+    precision = "float32"
 
     def between(
         self,

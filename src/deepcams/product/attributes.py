@@ -45,6 +45,7 @@ KEYWORDS = (
 )
 METHOD_URL = "https://www.sciencedirect.com/science/article/pii/S004896972204846X"  # Xiao et al. 2022
 DATED = ("created", "issued", "modified", "metadata_modified")  # what ACDD has dates of
+AUTHORSHIP = ("institution", "creator_", "publisher_")
 UNSTATED = "not stated"  # of what only the user knows: ACDD asks for it, and nothing is made up
 
 
@@ -53,6 +54,7 @@ class Provenance:
     """Where a file's numbers come from.
 
     sources : file name → SHA-256 of every input file.  networks : stage → name and digest of its network.
+    precision : stage → what its network computed with, which the processor decides where the settings leave it open.
     configuration : digest of the settings.  synthetic : a sentence if the inputs are a nature run, else None.
     creator : further ACDD attributes chosen by the user (creator_name, creator_email, institution, date_created …).
     """
@@ -61,6 +63,7 @@ class Provenance:
     networks: Mapping[str, str]
     configuration: str
     synthetic: str | None = None
+    precision: Mapping[str, str] = field(default_factory=dict)
     creator: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -192,6 +195,7 @@ def global_attributes(
         "software": software(),
         "source_files": write_pairs({name: f"sha256:{digest}" for name, digest in provenance.sources.items()}),
         "networks": write_pairs(provenance.networks),
+        "network_precision": write_pairs(provenance.precision),
         "configuration_digest": provenance.configuration,
         "history": f"made by {software()} from the source files with the networks and the configuration named here",
         **provenance.creator,
@@ -208,15 +212,17 @@ def merge_global_attributes(
     """Global attributes of files joined along time; `names`, attributes and `times` of each part.
 
     Source files are listed together, statistics (`closure_…`) are the largest of the parts, dates the latest, versions
-    are all named. Raises DeepcamsError, naming the files, if networks, settings or authors differ.
+    and precisions are all named. Raises DeepcamsError, naming the files, if networks, settings or authors differ.
     """
     first = parts[0]
     for name, part in zip(names[1:], parts[1:], strict=True):
-        for key, what in (("networks", "networks"), ("configuration_digest", "settings")):
+        compared = {"networks": "networks", "configuration_digest": "settings"}
+        compared |= {key: "authors" for key in sorted({*first, *part}) if key.startswith(AUTHORSHIP)}
+        for key, what in compared.items():
             if first.get(key) != part.get(key):
                 raise DeepcamsError(
-                    f"{names[0]} and {name} cannot be joined: they were made from different {what} "
-                    f"({first.get(key, 'none')} and {part.get(key, 'none')}). Make them with one configuration."
+                    f"{names[0]} and {name} cannot be joined: they have different {what} ({key}: "
+                    f"{first.get(key, 'none')} and {part.get(key, 'none')}). Make them with one configuration."
                 )
     sources: dict[str, str] = {}
     for name, part in zip(names, parts, strict=True):
@@ -235,10 +241,11 @@ def merge_global_attributes(
     renewed = [key for key in ("title", "id", "license", "acknowledgement") if first.get(key) == own[key]]
     kept.update({key: fresh[key] for key in fresh if key in renewed or key.startswith(("time_", "geospatial_"))})
     kept["source_files"] = write_pairs(sources)
-    for key in ("software", "product_version"):
+    for key in ("software", "product_version", "network_precision"):
         versions = dict.fromkeys(version for part in parts for version in str(part.get(key, "")).split(", "))
         kept[key] = ", ".join(filter(None, versions))
-    kept.update({key: max(str(part.get(key, "")) for part in parts) for key in kept if key.startswith("date_")})
+    dated = {key for part in parts for key in part if key.startswith("date_")}
+    kept.update({key: max(str(part.get(key, "")) for part in parts) for key in sorted(dated)})
     kept.update({key: np.float64(value) for key, value in merge_statistics(parts).items()})
     return kept
 

@@ -59,6 +59,7 @@ def downscale_spatial(
         provenance=Provenance(
             sources=earlier["cams"],
             networks=networks,
+            precision={**earlier["precision"], "spatial": network.precision},
             configuration=digest({**settings, "networks": networks}),
             synthetic=field.attrs.get("synthetic"),
         ),
@@ -81,7 +82,7 @@ def downscale_spatial(
             {
                 **settings,
                 "level": level,
-                "precision": precision,
+                "precision": network.precision,
                 "code": code,
                 "input": sha256(hourly),
                 "model": sha256(model),

@@ -132,11 +132,11 @@ def _write_days(
     pending: tuple[ProductWriter, Future] | None = None
     with ThreadPoolExecutor(1) as background:
         try:
-            every = list(zip(paths, days, strict=True))
-            for path, hours in progress(every, label or out.name, "hours", scale=len(days[0])):
-                writer = ProductWriter(path, hours, product, threads)
-                if _is_finished(writer):
-                    continue
+            writers = [ProductWriter(path, hours, product, threads) for path, hours in zip(paths, days, strict=True)]
+            missing = [writer for writer in writers if not _is_finished(writer)]
+            done = sum(map(len, days)) - sum(map(_hours, missing))
+            for writer in progress(missing, label or out.name, "hours", size=_hours, done=done):
+                hours = writer.layout.times
                 values, statistics = compute(hours)
                 writer.add_statistics(statistics)
                 if pending is not None:
@@ -174,6 +174,10 @@ def _finish(writer: ProductWriter, written: Future) -> None:
             raise
     else:
         writer.__exit__(None, None, None)
+
+
+def _hours(writer: ProductWriter) -> int:
+    return writer.shape[0]
 
 
 def _is_finished(writer: ProductWriter) -> bool:

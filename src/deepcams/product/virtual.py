@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
-from deepcams.files import joining
 from deepcams.files.atomic import write_text
 from deepcams.files.layout import to_hours
-from deepcams.files.netcdf import check_whole, read_layout
-from deepcams.product.attributes import merge_layouts
+from deepcams.product.joined import joined_layout, plain
+
+BEGIN = '{"version"'  # of every file of references
 
 
 def write_virtual(paths: Sequence[str | Path], out: str | Path) -> int:
@@ -31,17 +30,15 @@ def write_virtual(paths: Sequence[str | Path], out: str | Path) -> int:
     except ImportError as error:
         raise DeepcamsError("Virtual data sets need kerchunk: pip install 'deepcams[zarr]'.") from error
     paths = [Path(path) for path in paths]
-    layouts = [read_layout(path) for path in paths]
-    joining.check_all(paths, layouts, out, HOUR)
-    attributes = merge_layouts(paths, layouts)
-    for path, layout in zip(paths, layouts, strict=True):
-        check_whole(path, layout)
-    first = layouts[0]
+    for path in paths:
+        if "{{" in str(path):
+            raise DeepcamsError(f"{path}: '{{{{' begins a template in files of references. Give the file another name.")
+    layouts, whole = joined_layout(paths, out)
     refs: dict[str, object] = {}
     start = 0
     for number, (path, layout) in enumerate(zip(paths, layouts, strict=True)):
         found = SingleHdf5ToZarr(str(path), inline_threshold=0, error="raise").translate()["refs"]
-        own = f"{first.variable}/"
+        own = f"{whole.variable}/"
         for key, value in found.items():
             if isinstance(value, list):
                 value = [f"{{{{file{number}}}}}", *value[1:]]
@@ -51,20 +48,15 @@ def write_virtual(paths: Sequence[str | Path], out: str | Path) -> int:
             elif number == 0:
                 refs[key] = value
         start += -(-len(layout.times) // layout.chunk[0])
-    times = np.concatenate([layout.times for layout in layouts])
-    small = {"time": to_hours(times)}
-    small |= {
-        item.name: joining.join_extra(index, layouts).values
-        for index, item in enumerate(first.extra)
-        if item.dimensions[:1] == ("time",)
-    }
+    small = {"time": to_hours(whole.times)}
+    small |= {item.name: item.values for item in whole.extra if item.dimensions[:1] == ("time",)}
     for name, values in small.items():
         _put(refs, name, values)
-    _reshape(refs, first.variable, (len(times), *first.shape[1:]), first.chunk)
-    refs[".zattrs"] = json.dumps({name: _plain(value) for name, value in attributes.items()})
+    _reshape(refs, whole.variable, whole.shape, whole.chunk)
+    refs[".zattrs"] = json.dumps(plain(whole.global_attributes))
     templates = {f"file{number}": str(path) for number, path in enumerate(paths)}
     write_text(out, json.dumps({"version": 1, "templates": templates, "refs": refs}))
-    return len(times)
+    return len(whole.times)
 
 
 def _put(refs: dict[str, object], name: str, values: np.ndarray) -> None:
@@ -80,7 +72,3 @@ def _reshape(refs: dict[str, object], name: str, shape: tuple[int, ...], chunk: 
     about = json.loads(refs[f"{name}/.zarray"])
     about.update(shape=list(shape), chunks=list(chunk))
     refs[f"{name}/.zarray"] = json.dumps(about)
-
-
-def _plain(value: object) -> object:
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value

@@ -7,20 +7,17 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import product, zip_longest
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
-from deepcams.files import chunks, joining
+from deepcams.files import chunks
 from deepcams.files.folder import atomic_folder
 from deepcams.files.layout import DIMENSIONS, Layout, to_hours
-from deepcams.files.netcdf import check_whole, read_layout
-from deepcams.product.attributes import merge_layouts
+from deepcams.product.joined import joined_layout, plain
 from deepcams.progress import progress
 
 DAYS = 5  # of a chunk
@@ -43,14 +40,10 @@ def write_zarr(
     except ImportError as error:
         raise DeepcamsError("Zarr stores need zarr: pip install 'deepcams[zarr]'.") from error
     paths = [Path(path) for path in paths]
-    layouts = [read_layout(path) for path in paths]
-    joining.check_all(paths, layouts, out, HOUR)
-    whole = _joined(paths, layouts)
-    for path, layout in zip(paths, layouts, strict=True):
-        check_whole(path, layout)
+    layouts, whole = joined_layout(paths, out)
     shard, chunk = _shapes(whole)
     with atomic_folder(out, "zarr.json", overwrite=overwrite) as folder:
-        group = zarr.create_group(folder, zarr_format=3, attributes=_plain(whole.global_attributes))
+        group = zarr.create_group(folder, zarr_format=3, attributes=plain(whole.global_attributes))
         _put_small(group, whole)
         target = group.create_array(
             whole.variable,
@@ -61,7 +54,7 @@ def write_zarr(
             fill_value=np.float32(np.nan),
             compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
             dimension_names=DIMENSIONS,
-            attributes=_plain(whole.attributes),
+            attributes=plain(whole.attributes),
         )
         with ExitStack() as stack:
             files = [stack.enter_context(h5py.File(path, "r", locking="best-effort")) for path in paths]
@@ -78,15 +71,6 @@ def write_zarr(
             warnings.filterwarnings("ignore", message="Consolidated metadata")  # is not in the specification yet
             zarr.consolidate_metadata(folder, zarr_format=3)
     return whole.shape
-
-
-def _joined(paths: list[Path], layouts: list[Layout]) -> Layout:
-    return replace(
-        layouts[0],
-        times=np.concatenate([layout.times for layout in layouts]),
-        extra=tuple(joining.join_extra(index, layouts) for index in range(len(layouts[0].extra))),
-        global_attributes=merge_layouts(paths, layouts),
-    )
 
 
 def _shapes(whole: Layout) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
@@ -117,7 +101,7 @@ def _put_small(group, whole: Layout) -> None:
             chunks=values.shape,
             dtype=values.dtype,
             dimension_names=dimensions,
-            attributes=_plain(attributes),
+            attributes=plain(attributes),
         )
         array[...] = values
 
@@ -145,11 +129,3 @@ def _read(
                 ) from error
         first += len(layout.times)
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _plain(attributes: dict[str, object]) -> dict[str, object]:
-    """Attributes as JSON has them."""
-    return {
-        name: value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-        for name, value in attributes.items()
-    }
