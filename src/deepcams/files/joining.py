@@ -97,7 +97,17 @@ def check_lengths(paths: list[Path], parts: list[Layout]) -> None:
             )
 
 
-def join_extra(index: int, parts: list[Layout]) -> Extra:
+def join(parts: list[Layout], global_attributes: dict[str, object]) -> Layout:
+    """The layout of files that `check_all` has let pass, joined, with these global attributes."""
+    return replace(
+        parts[0],
+        times=np.concatenate([part.times for part in parts]),
+        extra=tuple(_join_extra(index, parts) for index in range(len(parts[0].extra))),
+        global_attributes=global_attributes,
+    )
+
+
+def _join_extra(index: int, parts: list[Layout]) -> Extra:
     """The small variable number `index` of the joined file."""
     first = parts[0].extra[index]
     if first.dimensions[:1] != ("time",):

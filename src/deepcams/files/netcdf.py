@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -268,12 +268,7 @@ def concatenate(
     everywhere.setdefault("Conventions", _CONVENTIONS)
     if "synthetic" in first.global_attributes:
         everywhere.setdefault("synthetic", first.global_attributes["synthetic"])
-    joined = replace(
-        first,
-        times=np.concatenate([part.times for part in parts]),
-        extra=tuple(joining.join_extra(index, parts) for index in range(len(first.extra))),
-        global_attributes=everywhere,
-    )
+    joined = joining.join(parts, everywhere)
     with atomic_path(out) as temporary:
         target = _Target(temporary, joined)
         try:

@@ -22,8 +22,7 @@ def cores() -> int:
 def frame_workers(threads: int, *, concurrent: bool = True) -> Iterator[Executor]:
     """A pool that uses `threads` cores: so many frames at a time, but no more than `MOST`, or one if not `concurrent`.
 
-    On a GPU every thread has a stream of its own, so that copies to
-    and fro run beside the computation of other frames.
+    On a GPU every thread has a stream of its own, so that copies to and fro run beside the computation of other frames.
     """
     count = min(threads, MOST) if concurrent else 1
     own = torch.get_num_threads()

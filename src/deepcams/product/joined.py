@@ -1,7 +1,6 @@
 """Product files along time as one, for forms of them that are not NetCDF."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,7 @@ def joined_layout(paths: Sequence[Path], out: str | Path) -> tuple[list[Layout],
     """
     layouts = [read_layout(path) for path in paths]
     joining.check_all(paths, layouts, out, HOUR)
-    whole = replace(
-        layouts[0],
-        times=np.concatenate([layout.times for layout in layouts]),
-        extra=tuple(joining.join_extra(index, layouts) for index in range(len(layouts[0].extra))),
-        global_attributes=merge_layouts(paths, layouts),
-    )
+    whole = joining.join(layouts, merge_layouts(paths, layouts))
     for path, layout in zip(paths, layouts, strict=True):
         check_whole(path, layout)
     return layouts, whole
