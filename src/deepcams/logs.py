@@ -1,6 +1,7 @@
 """What a workflow job writes to its log, and how it ends when something is wrong."""
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from deepcams.credentials import hide
 from deepcams.errors import DeepcamsError
 
 
@@ -25,6 +27,9 @@ def job_log(path: str) -> Iterator[None]:
     sys.stderr.flush()
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
+    sys.stdout, sys.stderr = _Discreet(sys.stdout), _Discreet(sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("deepcams").setLevel(logging.INFO)
     try:
         yield
     except DeepcamsError as error:
@@ -46,6 +51,20 @@ def _end_with_parent() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class _Discreet:
+    """A stream that lets no key or token through, whoever writes it: libraries log addresses and headers."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(hide(text))
+        return len(text)
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
 
 
 def _stop(text: str) -> None:

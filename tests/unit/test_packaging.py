@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ITEMS = [*PROJECT["dependencies"], *(item for part in PROJECT["optional-dependencies"].values() for item in part)]
-PINS = dict(re.fullmatch(r"([\w.-]+)==([\w.]+)", item).groups() for item in ITEMS)
+PINS = dict(re.fullmatch(r"([\w.-]+)(?:\[\w+\])?==([\w.]+)", item).groups() for item in ITEMS)
 
 
 def test_every_dependency_is_pinned_in_the_lock_file_at_the_same_version():

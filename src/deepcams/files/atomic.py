@@ -12,6 +12,9 @@ from pathlib import Path
 from deepcams.errors import DeepcamsError
 
 _LONGEST = 150  # bytes of a name: systems allow 255, and temporary names beside it are longer
+# The system tells it only by changing it, for all threads; so it is asked once.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -103,9 +106,7 @@ def _is_running(process: int) -> bool:
 
 def umask() -> int:
     """The permissions that new files of this process shall not have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return _UMASK
 
 
 def flush(path: Path) -> None:

@@ -1,0 +1,34 @@
+"""A folder beside a file that is being made, in which a killed job leaves what it had already got."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deepcams.files.atomic import explained, write_text
+
+_KEY = "key.json"
+
+
+@contextmanager
+def workspace(path: str | Path, key: object) -> Iterator[Path]:
+    """Yield the folder `<path>.parts`, with what an interrupted job for the same `key` left there.
+
+    key : what the parts depend on, as plain values; parts of another key are deleted. The folder goes when the block
+    ends well, and stays when it does not. Raises DeepcamsError if it cannot be made.
+    """
+    path = Path(path)
+    folder = path.with_name(f"{path.name}.parts")
+    wanted = json.dumps(key, sort_keys=True, default=str)
+    mark = folder / _KEY
+    try:
+        if folder.exists() and (not mark.is_file() or mark.read_text(encoding="utf-8") != wanted):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explained(error, folder) from error
+    if not mark.is_file():
+        write_text(mark, wanted)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
