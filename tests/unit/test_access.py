@@ -25,5 +25,30 @@ def test_a_pattern_without_a_folder_is_of_the_current_one():
     assert access_problem("cams", "local", "{year}-{month}.nc") is None
 
 
-def test_services_are_told_as_before():
-    assert "openaq.source: local" in access_problem("openaq", "archive", None)
+@pytest.mark.parametrize(
+    ("name", "source"), [("geoscf", "portal"), ("geoscf", "opendap"), ("openaq", "archive"), ("openaq", "realtime")]
+)
+def test_services_for_everybody_need_no_account(monkeypatch, tmp_path, name, source):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert access_problem(name, source) is None
+
+
+def test_the_atmosphere_data_store_needs_a_key(monkeypatch, tmp_path):
+    for variable in ("ADSAPI_KEY", "CDSAPI_KEY", "CDSAPI_RC"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    problem = access_problem("cams", "ads")
+    assert "ADSAPI_KEY" in problem and "~/.cdsapirc" in problem and "cams.source: local" in problem
+    (tmp_path / ".cdsapirc").write_text("url: https://ads.example/api\nkey: a-key-of-mine\n")
+    assert access_problem("cams", "ads") is None
+    monkeypatch.setenv("ADSAPI_KEY", "another-key")
+    assert access_problem("cams", "ads") is None
+
+
+def test_stations_of_reference_grade_alone_want_a_key_of_the_api(monkeypatch):
+    monkeypatch.delenv("OPENAQ_API_KEY", raising=False)
+    assert access_problem("openaq", "archive") is None
+    assert "OPENAQ_API_KEY" in access_problem("openaq", "archive", graded=True)
+    assert access_problem("openaq", "local", graded=True) is None
+    monkeypatch.setenv("OPENAQ_API_KEY", "a-key")
+    assert access_problem("openaq", "archive", graded=True) is None

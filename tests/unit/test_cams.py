@@ -10,9 +10,11 @@ from scipy.io import netcdf_file
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
+from deepcams.files.netcdf import Encoding, write_field
 from deepcams.grid.nodes import Region, coarse_globe, coarse_grid
-from deepcams.sources.cams import read_cams, require_frames, retrieve_month
+from deepcams.sources.cams import link_month, read_cams, require_frames, retrieve_month
 from deepcams.sources.checks import magic, require_same_origin
+from deepcams.sources.delivered import open_field
 
 BOX = coarse_grid(Region(30.0, 90.0, 22.5, 99.0))
 START = np.datetime64("2018-01-01T00:00:00", "s")
@@ -246,7 +248,7 @@ def test_zip_without_the_variable(tmp_path):
     ("content", "kind", "words"),
     [
         (b"\n<!DOCTYPE html><html><body>Please log in</body></html>", "html", "HTML page instead of data"),
-        (b"GRIB\x00\x00\x00\x01" + bytes(100), "grib", "GRIB file, which is not read yet"),
+        (b"GRIB\x00\x00\x00\x01" + bytes(100), "grib", "truncated or damaged"),
         (b'{"title": "required licences not accepted"}', "text", "error message"),
         (b"", "empty", "empty"),
         (b"\x1f\x8b\x08" + bytes(50), "gzip", "gunzip"),
@@ -373,16 +375,14 @@ def test_month_with_a_gap(tmp_path):
         retrieve_month("local", Month(2018, 1), path=str(tmp_path / "{year}-{month}.nc"))
 
 
-def test_month_faults(tmp_path, monkeypatch):
+def test_month_faults(tmp_path):
     path, _ = months(tmp_path, first=248)
     with pytest.raises(DeepcamsError, match="does not cover the region"):
         retrieve_month("local", Month(2018, 1), path=path, grid=coarse_grid(Region(45.0, 91.5, 24.0, 96.0)))
     with pytest.raises(DeepcamsError, match=r"2018-03\.nc does not exist"):
         retrieve_month("local", Month(2018, 3), path=path)
-    monkeypatch.setenv("ADSAPI_KEY", "secret")
-    with pytest.raises(DeepcamsError, match="does not fetch") as caught:
+    with pytest.raises(DeepcamsError, match="does not lie on this disk"):
         retrieve_month("ads", Month(2018, 1), path=path)
-    assert "secret" not in str(caught.value)
 
 
 def test_synthetic_and_real_months_do_not_mix(tmp_path):
@@ -390,6 +390,52 @@ def test_synthetic_and_real_months_do_not_mix(tmp_path):
     write(tmp_path / "2018-02.nc", analyses(1) + np.timedelta64(31, "D"), values[:1], attributes={"synthetic": "yes"})
     with pytest.raises(DeepcamsError, match=r"must not be mixed.*2018-02\.nc"):
         retrieve_month("local", Month(2018, 1), path=path)
+
+
+def own_month(tmp_path, count=249, encoding=None, name="pm25", region=(28.5, 91.5, 24.0, 96.0)):
+    """A month file of the workflow itself, in a folder of its own; the pattern of such files."""
+    tmp_path.mkdir(exist_ok=True)
+    months(tmp_path)
+    grid = coarse_grid(Region(*region))
+    field = retrieve_month("local", Month(2018, 1), path=str(tmp_path / "{year}-{month}.nc"), grid=grid)[:count]
+    field.attrs.pop("source_files")
+    write_field(tmp_path / "own" / "2018-01.nc", field.rename(name), encoding or Encoding())
+    return str(tmp_path / "own" / "{year}-{month}.nc"), grid
+
+
+def test_a_month_file_of_the_workflow_is_linked(tmp_path):
+    path, grid = own_month(tmp_path)
+    field = retrieve_month("local", Month(2018, 1), path=path, grid=grid)
+    assert link_month(field, Month(2018, 1), path, tmp_path / "out" / "2018-01.nc")
+    assert (tmp_path / "out" / "2018-01.nc").is_symlink()
+    np.testing.assert_array_equal(read_cams(tmp_path / "out" / "2018-01.nc"), field)
+    # At the record's end, where the next day is not there.
+    path, grid = own_month(tmp_path / "end", count=248)
+    (tmp_path / "end" / "2018-02.nc").unlink()
+    field = retrieve_month("local", Month(2018, 1), path=path, grid=grid, record_end=True)
+    assert link_month(field, Month(2018, 1), path, tmp_path / "out" / "end.nc")
+
+
+@pytest.mark.parametrize("case", ["box", "frames", "encoding", "variable", "delivery", "itself"])
+def test_other_files_are_not_linked(tmp_path, case):
+    options = {
+        "encoding": {"encoding": Encoding(time_chunk=12)},
+        "frames": {"count": 248},
+        "variable": {"name": "pm2p5"},
+    }
+    path, grid = own_month(tmp_path, **options.get(case, {}))
+    out = tmp_path / "out.nc"
+    if case == "box":
+        grid = coarse_grid(Region(28.5, 91.5, 24.75, 96.0))
+    if case == "frames":
+        write(tmp_path / "own" / "2018-02.nc", analyses(249)[248:], concentrations(249)[248:])
+    if case == "delivery":
+        path, grid = str(tmp_path / "{year}-{month}.nc"), None
+    if case == "itself":
+        out = tmp_path / "own" / "2018-01.nc"
+    field = retrieve_month("local", Month(2018, 1), path=path, grid=grid)
+    assert not link_month(field, Month(2018, 1), path, out)
+    assert not out.is_symlink()
 
 
 def test_require_same_origin():
@@ -421,3 +467,15 @@ def test_clean_air_of_a_box_may_be_nought_everywhere_but_polluted_air_may_not(tm
     assert (clean.values[1] == 0).all()
     with pytest.raises(DeepcamsError, match="same value everywhere at 2018-01-01 03:00"):
         read_cams(write(tmp_path / "polluted.nc", analyses(3), values * 40))
+
+
+def test_a_frame_of_an_archived_month_fits_into_the_cache_of_chunks(tmp_path):
+    """Files in memory get 1 MB; a global month, whose chunks are of 128 frames, was decoded anew for every frame."""
+    path = write(tmp_path / "data_sfc.nc", analyses(1), concentrations(1, coarse_globe()), grid=coarse_globe())
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
+        archive.write(path, "data_sfc.nc")
+    with open_field(tmp_path / "f.zip", ("pm2p5",), 0.75, "CAMS EAC4") as field:
+        chunk = field.variable.chunking()
+        frame = -(-241 // chunk[1]) * -(-480 // chunk[2]) * int(np.prod(chunk)) * 4
+        field.frame(0)
+        assert field.variable.get_var_chunk_cache()[0] >= frame

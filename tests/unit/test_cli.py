@@ -251,3 +251,24 @@ def test_help_explains_every_command(command, capsys):
 
 def test_the_globes_of_input_and_product_fit():
     assert (coarse_globe().shape, fine_globe().shape) == ((241, 480), (721, 1440))
+
+
+def test_another_pollutant_goes_through_in_its_own_units_and_the_networks_limits_are_told(tmp_path, capsys):
+    values = np.random.default_rng(5).gamma(2, 15, (2, 6, 8)).astype("f4")
+    source = cams_file(tmp_path / "pm.nc", values)
+    given = tmp_path / "o3.nc"
+    with xr.open_dataset(source) as file:
+        ozone = file.rename(pm2p5="go3")
+        ozone["go3"] = ozone.go3 * (47.9982 / 28.9644)  # µg of the file's becomes nmol of a mole of air
+        ozone.go3.attrs["units"] = "kg kg**-1"
+        ozone.to_netcdf(given)
+    out = tmp_path / "hourly.nc"
+    assert main(["downscale", str(given), str(out)]) == 1
+    assert "holds no variable pm2p5; it holds go3. Fetch PM2.5 (CAMS EAC4), or say that it is O₃ (pollutant o3)." in (
+        capsys.readouterr().err
+    )
+    assert main(["downscale", str(given), str(out), "--pollutant", "o3"]) == 0
+    assert "learnt from PM2.5; how good they are for O₃ is not known" in capsys.readouterr().err
+    with xr.open_dataset(out) as product, xr.open_dataset(source) as file:
+        assert product.o3.units == "nmol mol-1"
+        np.testing.assert_allclose(product.o3.mean(), file.pm2p5.mean() * 1e9, rtol=0.1)

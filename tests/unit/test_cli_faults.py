@@ -289,8 +289,8 @@ def test_scoring_and_degrading_hold_few_frames_at_once(tmp_path, geoscf, monkeyp
 
         __hash__ = object.__hash__
 
-    def counted(source, index):
-        frame = checked(source, index).view(Frame)
+    def counted(source, index, *more):
+        frame = checked(source, index, *more).view(Frame)
         alive.add(frame)
         most.append(len(alive))
         return frame

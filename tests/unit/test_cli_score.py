@@ -68,7 +68,7 @@ def test_no_line_is_wider_than_120_characters_and_the_columns_stand_below_their_
 
 def test_json_keeps_its_keys_and_names_baseline_and_networks(geoscf, scored):
     result = scored("joint", geoscf, "--json")
-    old = {"stage", "degradation", "region", "nodes", "step", "frames", "margin", "methods", "days"}
+    old = {"stage", "degradation", "region", "nodes", "step", "frames", "margin", "methods", "days", "units"}
     assert set(result) == old | {"baseline", "pretrained"}
     assert result["baseline"] == "linear+bicubic+closure"
     assert set(result["pretrained"]) == {"temporal", "spatial"}

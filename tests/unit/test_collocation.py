@@ -64,6 +64,7 @@ def stations(*rows, name="Station"):
             "longitude": [float(row[1]) for row in rows],
             "time": [START + np.timedelta64(round(3600 * row[2]), "s") for row in rows],
             "averaging_hours": 1.0,
+            "parameter": "pm25",
             "value": [float(row[3]) for row in rows],
             "units": "µg/m³",
             "provider": "p",

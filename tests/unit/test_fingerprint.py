@@ -6,7 +6,6 @@ import time
 import pytest
 
 from deepcams.sources import fingerprint as module
-from deepcams.sources import geoscf
 from deepcams.sources.fingerprint import fingerprint
 
 MONTH = "2018-01"
@@ -75,9 +74,17 @@ def test_geoscf_is_told_by_names_and_sizes_of_the_month_and_the_next_first_hour(
     assert len({first, second, third, look("geoscf", tmp_path)}) == 4
 
 
-def test_geoscf_is_looked_for_where_it_is_read():
-    assert module.GEOSCF_ROOTS == geoscf._ROOTS
-    assert module.GEOSCF_TREES == geoscf.TREES
+def test_geoscf_of_version_2_and_the_months_own_file_count(tmp_path):
+    folder = tmp_path / "geos-cf/v2/ana/Y2018/M01/D31"
+    put(folder / "GEOS.cf.ana.aqc_tavg_1hr_glo_L1440x721_slv.20180131_2330z.R0.nc4")
+    first = look("geoscf", tmp_path)
+    assert first is not None
+    put(tmp_path / "2018-02.nc")
+    assert look("geoscf", tmp_path) == first
+    whole = put(tmp_path / "2018-01.nc")
+    second = look("geoscf", tmp_path)
+    put(whole, "longer")
+    assert len({first, second, look("geoscf", tmp_path)}) == 3
 
 
 def day(root, station, date):

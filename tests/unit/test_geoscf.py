@@ -11,17 +11,18 @@ from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.files.netcdf import read_field
 from deepcams.grid.nodes import Region, coarse_grid, refine
-from deepcams.sources.geoscf import (
-    HOURLY_MEANS,
-    INSTANTS,
-    month_attributes,
-    month_grid,
-    portal_path,
-    read_geoscf,
-    read_month,
-    survey_month,
-)
+from deepcams.pollutants import POLLUTANTS
+from deepcams.sources.checks import require_same_version
+from deepcams.sources.geoscf import month_attributes, month_grid, read_geoscf, read_month, survey_month
 from deepcams.sources.geoscf_month import retrieve_month
+from deepcams.sources.geoscf_names import (
+    HOURLY_MEANS,
+    HOURLY_MEANS_V2,
+    INSTANTS,
+    portal_path,
+    portal_paths,
+    variable_names,
+)
 
 BOX = refine(coarse_grid(Region(30.0, 90.0, 27.0, 94.5)))
 MONTH = Month(2018, 2)  # the shortest
@@ -62,7 +63,7 @@ def write(
         minutes = (times - origin) / np.timedelta64(60, "s")
         # Day 736696 of a GrADS server is 2018-01-01 (day 739888.354 is 2026-09-28 08:30), not the proleptic 3rd.
         stamps[:] = 736696 + (30 + minutes) / 1440 + 3e-11 if since.startswith("days") else minutes
-        field = dataset.createVariable(name, "f4", ("time", "lev", "lat", "lon"), fill_value=fill)
+        field = dataset.createVariable(name, "f4", ("time", "lev", "lat", "lon"), fill_value=fill, zlib=True)
         field.set_auto_maskandscale(False)
         if units is not None:
             field.units = units
@@ -107,6 +108,7 @@ def test_one_hour(tmp_path):
     array = read_geoscf(write_hour(tmp_path, 0, attributes={"synthetic": "made up"}))
     assert array.dims == ("time", "latitude", "longitude") and array.dtype == np.float32 and array.name == "pm25"
     assert array.attrs["cell_methods"] == "time: mean (interval: 1 hour)" and array.attrs["units"] == "ug m-3"
+    assert array.attrs["geoscf_version"] == "v1"
     assert array.attrs["synthetic"] == "made up"
     np.testing.assert_array_equal(array.values[0], concentrations())
     np.testing.assert_array_equal(array.latitude, BOX.latitude)
@@ -129,7 +131,9 @@ def test_several_hours_in_lower_case_and_crop(tmp_path):
 def test_days_since_year_one_of_a_grads_server(tmp_path):
     """These have the old calendar, and come 3 microseconds off."""
     path = write(tmp_path / "dods.nc", FIRST, concentrations(), since="days since 1-1-1 00:00:0.0")
-    assert read_geoscf(path).time.values[0] == FIRST
+    array = read_geoscf(path)
+    assert array.time.values[0] == FIRST
+    assert array.attrs["geoscf_version"] == "v1"  # told by the variable
 
 
 @pytest.mark.parametrize("fill", [1e15, None, -9999.0])
@@ -306,8 +310,108 @@ def test_canonical_file(tmp_path, whole_month):
         assert field.shape == (HOURS + 1, *grid.shape) and field.attrs["cell_methods"].startswith("time: mean")
         assert field.time.values[0] == FIRST and field.time.values[-1] == hour(HOURS)
         np.testing.assert_array_equal(field.values[29], concentrations(number=5)[3:10, 3:13])
-    with pytest.raises(DeepcamsError, match="does not fetch"):
-        retrieve_month("portal", MONTH, tmp_path / "2018-02.nc", **options)
+        assert field.attrs["long_name"] == "PM2.5 near the surface at 35 % relative humidity, GEOS-CF"
+    with netCDF4.Dataset(tmp_path / "2018-02.nc") as dataset:
+        assert dataset.geoscf_version == "v1"
+    with pytest.raises(DeepcamsError, match="'elsewhere' is not known"):
+        retrieve_month("elsewhere", MONTH, tmp_path / "2018-02.nc", **options)
+
+
+def test_a_month_made_before_is_linked(tmp_path, whole_month):
+    options = {"collection": HOURLY_MEANS, "grid": BOX, "max_missing": 0.0}
+    made = tmp_path / "made" / "2018-02.nc"
+    retrieve_month("local", MONTH, made, path=whole_month, **options)
+    out = tmp_path / "raw" / "2018-02.nc"
+    retrieve_month("local", MONTH, out, path=made.parent, **options)
+    assert out.is_symlink() and out.samefile(made)
+    other = refine(coarse_grid(Region(29.25, 90.75, 27.75, 93.0)))
+    for changes, words in (
+        ({"grid": other}, "9 × 10|7 × 10"),
+        ({"collection": INSTANTS}, f"of the collection {HOURLY_MEANS}"),
+        ({"pollutant": POLLUTANTS["o3"]}, "o3"),
+    ):
+        with pytest.raises(DeepcamsError, match=words):
+            retrieve_month("local", MONTH, out, path=made.parent, **{**options, **changes})
+    (made.parent / "2018-03.nc").write_bytes(made.read_bytes())
+    with pytest.raises(DeepcamsError, match="not of the 744 hours of 2018-03"):
+        retrieve_month("local", Month(2018, 3), out, path=made.parent, **options)
+    made.write_bytes(made.read_bytes()[:-5000])
+    with pytest.raises(DeepcamsError, match="damaged"):
+        retrieve_month("local", MONTH, out, path=made.parent, **options)
+
+
+def test_a_month_with_too_many_gaps_is_not_linked(tmp_path):
+    write_month(tmp_path / "portal", skip=range(10))
+    made, out = tmp_path / "made" / "2018-02.nc", tmp_path / "out.nc"
+    options = {"collection": HOURLY_MEANS, "grid": None}
+    retrieve_month("local", MONTH, made, path=tmp_path / "portal", max_missing=0.1, **options)
+    with pytest.raises(DeepcamsError, match="without 10 hours"):
+        retrieve_month("local", MONTH, out, path=made.parent, max_missing=0.01, **options)
+    retrieve_month("local", MONTH, out, path=made.parent, max_missing=0.1, **options)
+    assert out.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "pollutant", "units", "factor"),
+    [
+        ("O3", "o3", "mol mol-1", 1e9),
+        ("no2", "no2", "mol mol-1", 1e9),
+        ("CO", "co", "ppbv", 1.0),
+        ("PM10_RH35", "pm10", "ug m-3", 1.0),
+        ("PM25_RH35", "pm25", "kg m-3", 1e9),
+    ],
+)
+def test_other_pollutants_come_in_their_own_units(tmp_path, name, pollutant, units, factor):
+    item = POLLUTANTS[pollutant]
+    array = read_geoscf(
+        write(tmp_path / "f.nc", FIRST, concentrations() / factor, name=name, units=units), pollutant=item
+    )
+    np.testing.assert_allclose(array.values[0], concentrations(), rtol=1e-6)
+    assert (array.name, array.attrs["units"], array.attrs["standard_name"]) == (
+        pollutant,
+        item.units,
+        item.standard_name,
+    )
+    with pytest.raises(DeepcamsError, match="units cannot be"):
+        read_geoscf(
+            write(tmp_path / "g.nc", FIRST, concentrations() / 1e5 / factor, name=name, units=units), pollutant=item
+        )
+    with pytest.raises(DeepcamsError, match=item.label):
+        read_geoscf(write(tmp_path / "h.nc", FIRST, concentrations(), name=name, units="K"), pollutant=item)
+
+
+def test_what_a_version_does_not_carry_is_said():
+    with pytest.raises(DeepcamsError, match=r"v1\) does not carry PM10.*aqc_tavg_1hr_glo_L1440x721_slv, which has"):
+        variable_names(HOURLY_MEANS, POLLUTANTS["pm10"])
+    assert variable_names(HOURLY_MEANS_V2, POLLUTANTS["pm10"])[0] == "PM10_RH35"
+    with pytest.raises(DeepcamsError, match="choose one of"):
+        variable_names("chm", POLLUTANTS["o3"])
+
+
+def test_version_2_is_read_from_its_own_names_and_told(tmp_path):
+    time = np.datetime64("2025-09-01T00:30:00", "s")
+    paths = portal_paths(time, HOURLY_MEANS_V2)
+    assert paths[0] == ("geos-cf/v2/ana/Y2025/M09/D01/GEOS.cf.ana.aqc_tavg_1hr_glo_L1440x721_slv.20250901_0030z.R0.nc4")
+    assert [path.rpartition("0030z")[2] for path in paths] == [".R0.nc4", ".R1.nc4", ".nc4"]
+    for number, (root, path) in enumerate(zip(("", "datashare/gmao", ""), paths, strict=True)):
+        own = time + np.timedelta64(number, "h")
+        name = portal_paths(own, HOURLY_MEANS_V2)[number]
+        file = write(tmp_path / str(number) / root / name, own, concentrations(), name="PM25_RH35")
+        files = survey_month(tmp_path / str(number), Month(2025, 9), HOURLY_MEANS_V2, 1.0)
+        assert files.first == file and path.endswith("nc4")
+        assert read_geoscf(file).attrs["geoscf_version"] == "v2"
+    write(tmp_path / "1" / "datashare/gmao" / paths[0], time, concentrations(), name="PM25_RH35_GCC")
+    files = survey_month(tmp_path / "1", Month(2025, 9), HOURLY_MEANS_V2, 1.0)
+    with pytest.raises(DeepcamsError, match="no variable PM25_RH35"):
+        next(read_month(files))
+
+
+def test_versions_are_not_mixed():
+    one, two = {"geoscf_version": "v1"}, {"geoscf_version": "v2"}
+    assert require_same_version({"a": one, "b": {}, "c": one}) == "v1"
+    assert require_same_version({"a": {}}) is None
+    with pytest.raises(DeepcamsError, match=r"v1: a, b; v2: c"):
+        require_same_version({"a": one, "b": one, "c": two})
 
 
 def test_canonical_file_with_gaps(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region
-from deepcams.sources.openaq import is_synthetic, read_realtime, read_table, retrieve_month, write_table
+from deepcams.pollutants import POLLUTANTS
+from deepcams.sources.openaq import is_synthetic, link_month, read_realtime, read_table, retrieve_month, write_table
 
 MONTH = Month(2018, 2)
 NEW = ["location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value"]
@@ -72,13 +73,13 @@ def test_columns_and_types(tmp_path, header, wrapped):
     write_locations(tmp_path, metadata(5), wrapped=wrapped)
     table = retrieve_month("local", MONTH, path=tmp_path)
     assert list(table.columns) == [
-        "station", "name", "country", "latitude", "longitude", "time", "averaging_hours", "value", "units", "provider",
-        "reference_grade",
+        "station", "name", "country", "latitude", "longitude", "time", "averaging_hours", "parameter", "value", "units",
+        "provider", "reference_grade",
     ]  # fmt: skip
     first = table.iloc[0]
     assert (first.station, first["name"], first.country, first.provider) == ("5", "Punjabi Bagh", "IN", "CPCB")
     assert (first.latitude, first.longitude, first.value, first.units) == (28.67, 77.13, 0.0, "µg/m³")
-    assert first.averaging_hours == 1.0 and table.reference_grade.all()
+    assert first.averaging_hours == 1.0 and table.reference_grade.all() and set(table.parameter) == {"pm25"}
     assert table.time.dtype == "datetime64[s]" and first.time == pd.Timestamp("2018-02-10T01:00")
     np.testing.assert_array_equal(table.value, np.arange(24.0))
 
@@ -118,11 +119,25 @@ def test_averaging_period_is_the_usual_distance_of_stamps(tmp_path, step, count)
     assert (retrieve_month("local", MONTH, path=tmp_path).averaging_hours == step).all()
 
 
-def test_averaging_period_from_the_metadata_goes_first(tmp_path):
+@pytest.mark.parametrize(
+    ("coverage", "hours"),
+    [
+        ({"observedInterval": "66563:00:00", "observedCount": 66563}, 1.0),
+        ({"observedInterval": "2400:00:00", "observedCount": 100}, 24.0),
+        ({"observedInterval": "00:45:00", "observedCount": 3}, 0.25),
+        ({"observedInterval": "00:00:00", "observedCount": 0}, 3.0),
+        ({"observedInterval": None, "observedCount": None}, 3.0),
+        ({}, 3.0),
+        (None, 3.0),
+    ],
+)
+def test_averaging_period_from_the_metadata_goes_first(tmp_path, coverage, hours):
+    """What the sensor has observed; the expected interval is an hour whatever it averages over, and tells nothing."""
     one_day(tmp_path, values=[1.0, 2.0], step=3.0)
-    sensors = [{"id": 50, "parameter": {"name": "pm25"}, "coverage": {"expectedInterval": "00:30:00"}}]
+    coverage = coverage and {"expectedCount": 1, "expectedInterval": "01:00:00", **coverage}
+    sensors = [{"id": 50, "parameter": {"name": "pm25"}, "coverage": coverage}]
     write_locations(tmp_path, metadata(5, sensors=sensors))
-    assert (retrieve_month("local", MONTH, path=tmp_path).averaging_hours == 0.5).all()
+    assert (retrieve_month("local", MONTH, path=tmp_path).averaging_hours == hours).all()
 
 
 def test_order_does_not_depend_on_the_disk(tmp_path):
@@ -169,6 +184,7 @@ def test_coordinates_missing_in_the_file_come_from_the_metadata(tmp_path):
         (lambda text: text.replace('"parameter"', '"p"'), "line 1: there is no column 'parameter'"),
         (lambda text: "", "line 1: there is no column 'datetime'"),
         (lambda text: text.replace("µ", "\udcff"), "truncated or damaged"),
+        (lambda text: text.replace(",2\r\n", ',2,"' + 140_000 * "x\n"), "line 4: field larger than field limit"),
     ],
 )
 def test_broken_lines_are_named(tmp_path, change, words):
@@ -178,6 +194,20 @@ def test_broken_lines_are_named(tmp_path, change, words):
     with pytest.raises(DeepcamsError, match=words) as caught:
         retrieve_month("local", MONTH, path=tmp_path)
     assert str(path) in str(caught.value)
+
+
+def test_lines_are_counted_and_names_may_have_several(tmp_path):
+    path = one_day(tmp_path)
+    text = gzip.decompress(path.read_bytes()).decode().replace("Punjabi Bagh-5", 'Punjabi\r\n\n"" Bagh, old')
+    path.write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "locations.json").unlink()
+    table = retrieve_month("local", MONTH, path=tmp_path)
+    assert len(table) == 24 and set(table["name"]) == {'Punjabi\r\n\n" Bagh, old'}
+    write_table(table, tmp_path / "t.csv.gz")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv.gz"), table, check_exact=True)
+    path.write_bytes(gzip.compress(text.replace(",2\r\n", ",two\r\n").encode()))
+    with pytest.raises(DeepcamsError, match="line 8: value 'two' is no number"):  # it begins there
+        retrieve_month("local", MONTH, path=tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.9, 1.0])
@@ -205,7 +235,7 @@ def test_months_and_folders_without_anything(tmp_path):
     one_day(tmp_path)
     with pytest.raises(DeepcamsError, match=r"not one PM2\.5 measurement of 2019-05"):
         retrieve_month("local", Month(2019, 5), path=tmp_path)
-    with pytest.raises(DeepcamsError, match="does not fetch"):
+    with pytest.raises(DeepcamsError, match="not a kind of local files"):
         retrieve_month("archive", MONTH, path=tmp_path)
 
 
@@ -267,6 +297,39 @@ def test_table_survives_writing_and_reading(tmp_path):
     assert text.startswith("station,name,country,") and ",2018-02-09T19:30:00Z," in text
 
 
+def test_a_table_written_in_parts_has_the_same_text(tmp_path, monkeypatch):
+    table = awkward_table(tmp_path)
+    write_table(table, tmp_path / "whole.csv.gz")
+    monkeypatch.setattr("deepcams.sources.stations._PART", 4)
+    write_table(table, tmp_path / "parts.csv.gz")
+    whole, parts = (gzip.decompress((tmp_path / f"{name}.csv.gz").read_bytes()) for name in ("whole", "parts"))
+    assert len(table) > 12 and parts == whole
+    write_table(table[:0], tmp_path / "none.csv.gz")
+    assert gzip.decompress((tmp_path / "none.csv.gz").read_bytes()).decode() == ",".join(table.columns) + "\n"
+
+
+def test_other_pollutants_are_read_by_their_names(tmp_path):
+    """Each in the units it came in; "co" is in other names, too."""
+    (tmp_path / "archive").mkdir()
+    for day, parameter in (("2018-02-10", "co"), ("2018-02-11", "o3"), ("2018-02-12", "co_x")):
+        one_day(tmp_path / "archive", day=day, parameter=parameter)
+    table = retrieve_month("local", MONTH, path=tmp_path / "archive", pollutant=POLLUTANTS["co"])
+    assert len(table) == 24 and set(table.parameter) == {"co"}
+    with pytest.raises(DeepcamsError, match=r"not one SO₂ measurement of 2018-02"):
+        retrieve_month("local", MONTH, path=tmp_path / "archive", pollutant=POLLUTANTS["so2"])
+    gas = RECORD | {"parameter": "no2", "unit": "ppm", "value": 0.02}
+    write_fetch(tmp_path / "fetches" / "1.ndjson.gz", RECORD, gas)
+    table = retrieve_month("local", MONTH, path=tmp_path / "fetches", pollutant=POLLUTANTS["no2"])
+    assert table.units.tolist() == ["ppm"] and table.value.tolist() == [0.02] and table.parameter[0] == "no2"
+    elsewhere = Region(60.0, 0.0, 45.0, 15.0)
+    assert retrieve_month("local", MONTH, path=tmp_path / "archive", region=elsewhere, pollutant=POLLUTANTS["co"]).empty
+
+
+def test_stations_are_ordered_by_name_whatever_came_first(tmp_path):
+    write_fetch(tmp_path / "1.ndjson", *(RECORD | {"country": country} for country in ("PL", "IN", "NA", "IN")))
+    assert retrieve_month("local", MONTH, path=tmp_path).country.tolist() == ["IN", "IN", "NA", "PL"]
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_truncated_table(tmp_path, share):
     path = tmp_path / "t.csv.gz"
@@ -284,6 +347,25 @@ def test_other_tables_are_refused(tmp_path, content):
     (tmp_path / "t.csv.gz").write_bytes(content)
     with pytest.raises(DeepcamsError, match="no whole table"):
         read_table(tmp_path / "t.csv.gz")
+
+
+def test_tables_of_another_pollutant_and_of_older_versions_are_refused(tmp_path):
+    """Their names are the same, and so were their columns."""
+    one_day(tmp_path)
+    own, out, ozone = tmp_path / "own" / "2018-02.csv.gz", tmp_path / "out.csv.gz", POLLUTANTS["o3"]
+    table = retrieve_month("local", MONTH, path=tmp_path)
+    write_table(table, own)
+    with pytest.raises(DeepcamsError, match="holds pm25 and not o3"):
+        retrieve_month("local", MONTH, path=own.parent, pollutant=ozone)
+    with pytest.raises(DeepcamsError, match="holds pm25 and not o3"):
+        link_month(MONTH, own.parent, out, pollutant=ozone)
+    assert not out.exists() and link_month(MONTH, own.parent, out)
+    write_table(table.assign(parameter="o3"), own)
+    assert link_month(MONTH, own.parent, tmp_path / "o3.csv.gz", pollutant=ozone)
+    lines = gzip.decompress(own.read_bytes()).decode().replace("parameter,", "").replace(",o3,", ",")
+    own.write_bytes(gzip.compress(lines.encode()))
+    with pytest.raises(DeepcamsError, match="does not tell its pollutant, so an older version wrote it"):
+        read_table(own)
 
 
 RECORD = {
@@ -332,11 +414,13 @@ def test_realtime_records(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"parameter": "pm25", "val', "line 2: the line is not a whole JSON record"),
+        ('{"parameter": "pm25", "val', r"line 2: not a record of OpenAQ \(JSONDecodeError"),
+        ('{"parameter": "o3", "val', r"line 2: not a record of OpenAQ \(JSONDecodeError"),
         ('{"parameter": "pm25", nonsense}', "line 2: not a record"),
-        ('{"parameter": "pm25"}', r"line 2: not a record of OpenAQ \(KeyError: 'value'\)"),
-        (json.dumps(RECORD | {"date": {"utc": "never"}}), "line 2: 'never' is no time"),
+        ('{"parameter": "pm25"}', r"line 2: not a record of OpenAQ \(KeyError: 'location'\)"),
+        (json.dumps(RECORD | {"date": {"utc": "never"}}), r"line 2: not a record .*'never' is no time"),
         (json.dumps(RECORD | {"value": "much"}), "line 2: not a record"),
+        (json.dumps(RECORD | {"value": 10**400}), "line 2: not a record"),
     ],
 )
 def test_broken_realtime_lines_are_named(tmp_path, line, words):

@@ -1,6 +1,7 @@
 """Shards, and the model files that are trained on them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -155,6 +156,8 @@ def test_a_model_file_says_what_it_holds_and_where_it_comes_from(shard, tmp_path
         "operator": "block_mean",
         "cell_methods": "time: mean (interval: 1 hour)",
         "collection": "aqc_tavg_1hr_g1440x721_v1",
+        "geoscf_version": None,
+        "pollutant": "pm25",
         "synthetic": "made up",
         "domain": "single",
         "resolution": "fine",
@@ -164,6 +167,18 @@ def test_a_model_file_says_what_it_holds_and_where_it_comes_from(shard, tmp_path
         "validation": best,
     }
     load(tmp_path / "model.safetensors", "spatial")
+
+
+def test_versions_of_geoscf_are_never_mixed(shard, tmp_path):
+    folders = []
+    for version in ("v1", "v2"):
+        shutil.copytree(shard, tmp_path / version)
+        index = tmp_path / version / "index.json"
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"geoscf_version": version}))
+        folders.append(tmp_path / version)
+    with pytest.raises(DeepcamsError, match="Versions of GEOS-CF must not be mixed"):
+        taught("spatial", folders, tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_what_is_solved_for_in_one_step_is_both_best_and_last(shard, tmp_path):

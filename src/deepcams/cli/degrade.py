@@ -5,11 +5,12 @@ from itertools import islice
 
 import numpy as np
 
-from deepcams.cli.options import check_output, degradation_parameters, must_exist
+from deepcams.cli.options import add_pollutant, check_output, degradation_parameters, must_exist
 from deepcams.degrade.operators import OPERATORS, degrade, margin
 from deepcams.files.netcdf import Encoding, FieldWriter
 from deepcams.grid.blocks import coarse_within
 from deepcams.grid.nodes import refine
+from deepcams.pollutants import POLLUTANTS
 from deepcams.progress import progress
 from deepcams.sources.geoscf import open_geoscf
 
@@ -30,7 +31,8 @@ FRAMES = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("input", metavar="IN.nc", help="GEOS-CF fields, 0.25°, whole or a box")
-    parser.add_argument("output", metavar="OUT.nc", help="0.75° fields, ug m-3")
+    parser.add_argument("output", metavar="OUT.nc", help="0.75° fields, ug m-3 (gases: nmol mol-1)")
+    add_pollutant(parser)
     parser.add_argument("--operator", choices=OPERATORS, default="block_mean")
     parser.add_argument("--sigma", type=float, help="width of the gaussian, fine cells (default: 1)")
 
@@ -41,12 +43,13 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.output, options.input)
     parameters = degradation_parameters(options.operator, options.sigma, "--operator")
     lost = margin(options.operator, **parameters)
-    with open_geoscf(source) as file:
+    pollutant = POLLUTANTS[options.pollutant]
+    with open_geoscf(source, pollutant=pollutant) as file:
         coarse, rows, columns = coarse_within(file.grid)
         fine, count = refine(coarse), len(file.times)
         attributes = {
-            "units": "ug m-3",
-            "long_name": f"surface PM2.5 of GEOS-CF, degraded by {options.operator}",
+            "units": pollutant.units,
+            "long_name": f"surface {pollutant.label} of GEOS-CF, degraded by {options.operator}",
             "cell_methods": file.attributes["cell_methods"],
         }
         if "synthetic" in file.attributes:
@@ -56,8 +59,11 @@ def run(options: argparse.Namespace) -> None:
             times=file.times,
             grid=coarse,
             encoding=Encoding(),
+            variable=pollutant.name,
             attributes=attributes,
-            global_attributes={"title": f"GEOS-CF surface PM2.5 at 0.75 degree, degraded by {options.operator}"},
+            global_attributes={
+                "title": f"GEOS-CF surface {pollutant.label} at 0.75 degree, degraded by {options.operator}"
+            },
         )
         with writer:
             for start in progress(range(0, count, FRAMES), "degrade", "days"):

@@ -2,11 +2,21 @@
 
 import argparse
 import os
+import sys
 
 import numpy as np
 
 from deepcams.calendar import hours_between
-from deepcams.cli.options import PRETRAINED, add_network, add_precision, check_output, identity, must_exist, network
+from deepcams.cli.options import (
+    PRETRAINED,
+    add_network,
+    add_pollutant,
+    add_precision,
+    check_output,
+    identity,
+    must_exist,
+    network,
+)
 from deepcams.config.digest import digest
 from deepcams.files.checksum import sha256
 from deepcams.files.netcdf import Encoding
@@ -14,6 +24,8 @@ from deepcams.grid.nodes import describe, from_axes, refine
 from deepcams.inference.closure import METHODS
 from deepcams.inference.temporal import check_analyses, hourly_block
 from deepcams.inference.workers import cores, frame_workers
+from deepcams.models import pretrained
+from deepcams.pollutants import POLLUTANTS
 from deepcams.product.attributes import Provenance
 from deepcams.product.downscale import write_product
 from deepcams.product.months import Product
@@ -22,8 +34,8 @@ from deepcams.sources.cams import read_cams
 HELP = f"""\
 Downscale surface PM2.5 of CAMS EAC4, from 3-hourly 0.75° to hourly 0.25°: first in time, then in space.
 
-The input is a file as the Atmosphere Data Store delivers it (pm2p5 in kg m**-3, global or a box, NetCDF or zip) with
-at least two consecutive analyses. The output runs from the first to the last of them, in ug m-3, encoded as the
+The input is a file as the Atmosphere Data Store delivers it (pm2p5 in kg m**-3, global or a box, NetCDF, GRIB or zip)
+with at least two consecutive analyses. The output runs from the first to the last of them, in ug m-3, encoded as the
 workflow's product (CF-1.11, ACDD-1.3). Analyses pass through time unchanged; with --closure block_mean the block means
 of the fine field are the coarse one. A missing value stays missing; a missing frame is an error.
 
@@ -34,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("input", metavar="IN.nc", help="CAMS EAC4 analyses")
     parser.add_argument("output", metavar="OUT.nc", help="hourly 0.25° fields")
+    add_pollutant(parser)
     add_network(parser, "temporal", "network for time")
     add_network(parser, "spatial", "network for space")
     parser.add_argument("--closure", choices=METHODS, default="block_mean", help="default: block_mean")
@@ -50,7 +63,13 @@ def run(options: argparse.Namespace) -> None:
     time_network, space_network = (
         network(stage, getattr(options, stage), options.precision) for stage in ("temporal", "spatial")
     )
-    field = read_cams(source)
+    if options.pollutant != "pm25" and pretrained.WORD in (options.temporal, options.spatial):
+        label = POLLUTANTS[options.pollutant].label
+        print(
+            f"The pretrained networks have learnt from PM2.5; how good they are for {label} is not known.",
+            file=sys.stderr,
+        )
+    field = read_cams(source, pollutant=POLLUTANTS[options.pollutant])
     times = field.time.values.astype("datetime64[s]")
     check_analyses(times, options.input)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
@@ -71,6 +90,7 @@ def run(options: argparse.Namespace) -> None:
             synthetic=field.attrs.get("synthetic"),
         ),
         encoding=Encoding(mantissa_bits=options.mantissa_bits),
+        pollutant=POLLUTANTS[options.pollutant],
     )
     threads = cores()
     with frame_workers(threads) as pool:

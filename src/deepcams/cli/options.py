@@ -15,6 +15,7 @@ from deepcams.models import pretrained
 from deepcams.models.catalogue import learns, names
 from deepcams.models.checkpoint import load, read, untrained
 from deepcams.models.precision import PRECISIONS
+from deepcams.pollutants import POLLUTANTS
 
 PRETRAINED = f"""\
 pretrained   the light pair that comes with deepcams. What it learnt from, how good it is and what it is not for:
@@ -28,6 +29,16 @@ def add_network(parser: argparse.ArgumentParser, stage: str, purpose: str) -> No
         metavar="NETWORK",
         default=pretrained.WORD,
         help=f"{purpose}: {pretrained.WORD} (the default), {', '.join(interpolations(stage))}, or a model's file",
+    )
+
+
+def add_pollutant(parser: argparse.ArgumentParser) -> None:
+    """Add the option --pollutant."""
+    parser.add_argument(
+        "--pollutant",
+        choices=POLLUTANTS,
+        default="pm25",
+        help="what the files hold; gases are given in nmol mol-1 (default: pm25)",
     )
 
 

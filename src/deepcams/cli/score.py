@@ -9,6 +9,7 @@ import numpy as np
 from deepcams.calendar import HOUR
 from deepcams.cli.options import (
     PRETRAINED,
+    add_pollutant,
     add_region,
     degradation_parameters,
     identity,
@@ -19,6 +20,7 @@ from deepcams.cli.options import (
 from deepcams.degrade.operators import OPERATORS
 from deepcams.errors import DeepcamsError
 from deepcams.models import pretrained
+from deepcams.pollutants import POLLUTANTS
 from deepcams.progress import progress
 from deepcams.sources.geoscf import open_geoscf
 from deepcams.validation.methods import STAGES, Method, baselines
@@ -55,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="score this too: a name or a model's file; for joint give the temporal and then the spatial one",
     )
+    add_pollutant(parser)
     parser.add_argument("--no-pretrained", action="store_true", help="leave out the networks that come with deepcams")
     add_region(parser, "score only the nodes in this box")
     parser.add_argument(
@@ -128,7 +131,7 @@ def _as_the_product(stage: str, networks: dict) -> list[Method]:
 
 def _scored(options: argparse.Namespace, operator: str | None, parameters: dict, box, methods: list[Method]) -> dict:
     """The result of `score`, with differences from the main baseline."""
-    with open_geoscf(options.file) as file:
+    with open_geoscf(options.file, pollutant=POLLUTANTS[options.pollutant]) as file:
         if options.stage != "spatial":
             _require_consecutive(file.times, options.file)
         label = f"score {operator or 'none'}" if options.degradation == EACH else "score"
@@ -142,6 +145,7 @@ def _scored(options: argparse.Namespace, operator: str | None, parameters: dict,
             region=box,
             times=file.times,
         )
+    result["units"] = POLLUTANTS[options.pollutant].units
     result["baseline"] = MAIN_BASELINES[options.stage]
     reference = result["methods"][result["baseline"]]
     for scores in result["methods"].values():
@@ -171,7 +175,7 @@ def _require_consecutive(times: np.ndarray, where: str) -> None:
 
 def _table(result: dict) -> str:
     """A result as text: what was scored, and a line a method."""
-    area, margin = result["region"], result["margin"]
+    area, margin, units = result["region"], result["margin"], result["units"]
     width = min(max(map(len, result["methods"])), NAME_WIDTH)
     heading = f"{'R':>7} {'RMSE':>7} {'diff.':>8} {'MAE':>7} {'diff.':>8}"
     lines = [
@@ -181,7 +185,7 @@ def _table(result: dict) -> str:
         f"margin at open edges of the file: {margin['nodes']} nodes ({margin['degrees']:g}°)",
         f"diff.: from {result['baseline']}",
         "",
-        f"{'':{width}}  {'all cells alike, ug m-3':^41}  {'weighted by area, ug m-3':^41}".rstrip(),
+        f"{'':{width}}  {f'all cells alike, {units}':^41}  {f'weighted by area, {units}':^41}".rstrip(),
         f"{'':{width}}  {heading}  {heading}",
     ]
     for name, scores in result["methods"].items():

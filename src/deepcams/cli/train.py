@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deepcams.calendar import HOUR
-from deepcams.cli.options import check_output, degradation_parameters, must_exist
+from deepcams.cli.options import add_pollutant, check_output, degradation_parameters, must_exist
 from deepcams.config.networks import (
     CLOSURES,
     EXAMPLES,
@@ -25,6 +25,7 @@ from deepcams.config.networks import (
 from deepcams.degrade.operators import OPERATORS
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import is_abandoned, owner, require_writable
+from deepcams.pollutants import POLLUTANTS
 from deepcams.sources.geoscf import open_geoscf
 from deepcams.training.prepare import write_frames
 from deepcams.training.train import train
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", choices=tuple(LEARNING))
     parser.add_argument("output", metavar="OUT.safetensors", help="model file to write")
     parser.add_argument("fields", metavar="FIELDS", nargs="+", help="GEOS-CF files, or folders of shards")
+    add_pollutant(parser)
     parser.add_argument("--network", help=f"{known} (default: the light one)")
     parser.add_argument("--recipe", choices=tuple(CLOSURES), default="corrected", help="default: corrected")
     parser.add_argument("--features", type=int, help="channels (default: as the recipe says)")
@@ -100,10 +102,11 @@ def run(options: argparse.Namespace) -> None:
         best = train(options.stage, settings, indices, options.output, code="deepcams train", state=state, **means)
     if not best:
         return  # one of several processes, of which the first tells
+    units = POLLUTANTS[options.pollutant].units
     print(
         f"{options.output}: {options.stage} network {settings['network']}, best at step {best['step']}; on held-out "
         f"hours RMSE {best['rmse']:.3f} against {best['baseline_rmse']:.3f} and MAE {best['mae']:.3f} against "
-        f"{best['baseline_mae']:.3f} ug m-3 of {'linear' if options.stage == 'temporal' else 'bicubic'} interpolation"
+        f"{best['baseline_mae']:.3f} {units} of {'linear' if options.stage == 'temporal' else 'bicubic'} interpolation"
     )
 
 
@@ -182,11 +185,11 @@ def _index(given: str, folder: Path, degradation: dict, options: argparse.Namesp
         if options.degradation is not None:
             raise DeepcamsError(f"{given} is a shard, which is degraded already; leave out --degradation.")
         return index
-    with open_geoscf(must_exist(given)) as file:
+    with open_geoscf(must_exist(given), pollutant=POLLUTANTS[options.pollutant]) as file:
         gaps = np.flatnonzero(np.diff(file.times) != HOUR)
         if options.stage == "temporal" and len(gaps):
             before, after = (str(file.times[gaps[0] + k])[:16] for k in (0, 1))
             raise DeepcamsError(f"{given}: {after} follows {before}; learning in time needs consecutive hours.")
-        about = {**file.attributes, "source": path.name, "own": len(file.times)}
+        about = {**file.attributes, "pollutant": options.pollutant, "source": path.name, "own": len(file.times)}
         write_frames(file.frames, file.times, file.grid, folder / "index.json", degradation, about)
     return folder / "index.json"

@@ -188,8 +188,8 @@ def write_field(
             writer.write(start, field[start : start + step].values)
 
 
-def read_field(path: str | Path, variable: str = "pm25") -> xr.DataArray:
-    """Open a variable lazily: nothing but metadata is read before values are asked for.
+def read_field(path: str | Path, variable: str | None = None) -> xr.DataArray:
+    """Open a variable lazily: nothing but metadata is read before values are asked for; None: the file's one field.
 
     Returns a DataArray with times as datetime64[s] and the file's `synthetic` sentence among its attributes.
     Raises DeepcamsError naming the file when it is missing, damaged, no NetCDF, or without `variable`.
@@ -202,10 +202,15 @@ def read_field(path: str | Path, variable: str = "pm25") -> xr.DataArray:
         )
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
+    fields = [str(name) for name, item in dataset.data_vars.items() if item.dims == DIMENSIONS]
+    if variable is None and len(fields) == 1:
+        variable = fields[0]
     if variable not in dataset.variables:
         names = ", ".join(sorted(str(name) for name in dataset.data_vars)) or "none"
         dataset.close()
-        raise DeepcamsError(f"{path} has no variable {variable!r} (it has: {names}). Delete it and make it again.")
+        raise DeepcamsError(
+            f"{path} has no variable {variable or 'of one field'!r} (it has: {names}). Delete it and make it again."
+        )
     field = dataset[variable]
     if "synthetic" in dataset.attrs:
         field.attrs["synthetic"] = dataset.attrs["synthetic"]

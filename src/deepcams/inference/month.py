@@ -14,6 +14,7 @@ from deepcams.grid.nodes import from_axes
 from deepcams.inference.temporal import check_analyses, hourly_block
 from deepcams.inference.workers import frame_workers
 from deepcams.models.checkpoint import built, read
+from deepcams.pollutants import POLLUTANTS
 from deepcams.progress import progress
 
 
@@ -46,9 +47,10 @@ def downscale_temporal(
     network = built(found, precision)
     hours = month.hours()
     frames = field.values
+    pollutant = POLLUTANTS[str(field.name)]
     attributes = {
-        "units": "ug m-3",
-        "long_name": "surface PM2.5 of CAMS EAC4, interpolated to hours",
+        "units": pollutant.units,
+        "long_name": f"surface {pollutant.label} of CAMS EAC4, interpolated to hours",
         "cell_methods": "time: point",
     }
     if "synthetic" in field.attrs:
@@ -63,9 +65,10 @@ def downscale_temporal(
         times=hours,
         grid=grid,
         encoding=Encoding(),
+        variable=pollutant.name,
         attributes=attributes,
         global_attributes={
-            "title": "Hourly 0.75° surface PM2.5: CAMS EAC4 analyses and the hours between them",
+            "title": f"Hourly 0.75° surface {pollutant.label}: CAMS EAC4 analyses and the hours between them",
             "last_analysis": str(times[-1]),
             "provenance": json.dumps(sources, sort_keys=True),
         },

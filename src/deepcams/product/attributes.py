@@ -17,15 +17,11 @@ from deepcams.files.layout import Extra, Layout
 from deepcams.files.pairs import read_pairs, write_pairs
 from deepcams.files.rounding import software
 from deepcams.grid.nodes import Grid, from_axes
+from deepcams.pollutants import PM25, POLLUTANTS, Pollutant
 from deepcams.version import VERSION
 
 EARTH_RADIUS = 6371229.0  # m: the sphere of ECMWF's model
 
-PM25 = {
-    "standard_name": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
-    "long_name": "mass concentration of particulate matter below 2.5 um (PM2.5) at the surface",
-    "units": "ug m-3",
-}
 LICENCE = (
     "Creative Commons Attribution 4.0 International (CC BY 4.0). Generated using Copernicus Atmosphere Monitoring "
     "Service information {years}. Neither the European Commission nor ECMWF is responsible for any use that may be "
@@ -39,10 +35,19 @@ REFERENCES = (
     "Method: DeepCAMS (Xiao et al. 2022). Input: Inness et al. (2019), The CAMS reanalysis of atmospheric composition, "
     "Atmospheric Chemistry and Physics 19, 3515-3556, https://doi.org/10.5194/acp-19-3515-2019"
 )
-KEYWORDS = (
-    "EARTH SCIENCE > ATMOSPHERE > AIR QUALITY > PARTICULATES, EARTH SCIENCE > ATMOSPHERE > AEROSOLS > PARTICULATE "
-    "MATTER > PM 2.5"
+# Of the pollutant, in the words of NASA's Global Change Master Directory.
+_AIR_QUALITY, _PARTICLES = (
+    "EARTH SCIENCE > ATMOSPHERE > AIR QUALITY > ",
+    "EARTH SCIENCE > ATMOSPHERE > AEROSOLS > PARTICULATE MATTER",
 )
+KEYWORDS = {
+    "pm25": f"{_AIR_QUALITY}PARTICULATES, {_PARTICLES} > PM 2.5",
+    "pm10": f"{_AIR_QUALITY}PARTICULATES, {_PARTICLES} > PM 10",
+    "o3": f"{_AIR_QUALITY}TROPOSPHERIC OZONE",
+    "no2": f"{_AIR_QUALITY}NITROGEN OXIDES",
+    "co": f"{_AIR_QUALITY}CARBON MONOXIDE",
+    "so2": f"{_AIR_QUALITY}SULFUR OXIDES",
+}
 METHOD_URL = "https://www.sciencedirect.com/science/article/pii/S004896972204846X"  # Xiao et al. 2022
 DATED = ("created", "issued", "modified", "metadata_modified")  # what ACDD has dates of
 AUTHORSHIP = ("institution", "creator_", "publisher_")
@@ -67,10 +72,12 @@ class Provenance:
     creator: Mapping[str, str] = field(default_factory=dict)
 
 
-def variable_attributes(quantity: Mapping[str, str] = PM25) -> dict[str, object]:
+def variable_attributes(pollutant: Pollutant = PM25) -> dict[str, object]:
     """Attributes of the field: instants in time, means over a node's cell."""
     return {
-        **quantity,
+        "standard_name": pollutant.standard_name,
+        "long_name": _quantity(pollutant),
+        "units": pollutant.units,
         "cell_methods": "time: point area: mean",
         "coordinates": "height",
         "grid_mapping": "crs",
@@ -89,7 +96,9 @@ def coordinate_attributes() -> dict[str, dict[str, object]]:
     }
 
 
-def small_variables(times: np.ndarray, grid: Grid, record: tuple[np.datetime64, np.datetime64]) -> list[Extra]:
+def small_variables(
+    times: np.ndarray, grid: Grid, record: tuple[np.datetime64, np.datetime64], pollutant: Pollutant = PM25
+) -> list[Extra]:
     """`time_status`, cell bounds, `height` and `crs`.
 
     times : (T,) datetime64.  record : the first and the last analysis of the whole record; hours beyond are missing.
@@ -117,7 +126,7 @@ def small_variables(times: np.ndarray, grid: Grid, record: tuple[np.datetime64, 
         Extra(
             "height",
             (),
-            np.float64(0.0),  # CAMS delivers it as a field of the surface, not of a level above it
+            np.float64(pollutant.height),
             {
                 "standard_name": "height",
                 "long_name": "height above the ground",
@@ -142,22 +151,26 @@ def small_variables(times: np.ndarray, grid: Grid, record: tuple[np.datetime64, 
 
 
 def global_attributes(
-    times: np.ndarray, grid: Grid, provenance: Provenance, statistics: Mapping[str, float] | None = None
+    times: np.ndarray,
+    grid: Grid,
+    provenance: Provenance,
+    statistics: Mapping[str, float] | None = None,
+    pollutant: Pollutant = PM25,
 ) -> dict[str, object]:
     """Global attributes of a file with these `times` (T,) on `grid`; statistics are added as they are."""
     first, last = times[0], times[-1]
     years = _span(first, last)
     where = "global" if grid.is_global else "regional"
-    title = f"hourly {grid.step:g} degree {where} surface PM2.5, {years}"
+    title = f"hourly {grid.step:g} degree {where} surface {_plain(pollutant)}, {years}"
     synthetic = provenance.synthetic
     attributes: dict[str, object] = {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": f"Synthetic {title}" if synthetic else f"{title[0].upper()}{title[1:]}",
-        "summary": _summary(grid, synthetic),
-        "keywords": KEYWORDS,
+        "summary": _summary(grid, synthetic, pollutant),
+        "keywords": KEYWORDS[pollutant.name],
         "keywords_vocabulary": "GCMD Science Keywords",
         "standard_name_vocabulary": "CF Standard Name Table v93",
-        "id": f"deepcams_pm25_hourly_{_stamp(first)}_{_stamp(last)}_{provenance.configuration}",
+        "id": f"deepcams_{pollutant.name}_hourly_{_stamp(first)}_{_stamp(last)}_{provenance.configuration}",
         "naming_authority": "deepcams",
         "project": "DeepCAMS",
         "institution": "deepcams workflow",
@@ -190,7 +203,7 @@ def global_attributes(
         else f"Generated using Copernicus Atmosphere Monitoring Service information {years}.",
         "comment": "Instants on the hour. time_status says which hours are analyses, which lie between two, and which "
         "are missing; missing values are NaN. Grid nodes carry the mean over their cell (lat_bnds, lon_bnds).",
-        **_extent(times, grid),
+        **_extent(times, grid, pollutant),
         **_dates(),
         "software": software(),
         "source_files": write_pairs({name: f"sha256:{digest}" for name, digest in provenance.sources.items()}),
@@ -207,7 +220,11 @@ def global_attributes(
 
 
 def merge_global_attributes(
-    names: list[str], parts: list[Mapping[str, object]], times: list[np.ndarray], grid: Grid
+    names: list[str],
+    parts: list[Mapping[str, object]],
+    times: list[np.ndarray],
+    grid: Grid,
+    pollutant: Pollutant = PM25,
 ) -> dict[str, object]:
     """Global attributes of files joined along time; `names`, attributes and `times` of each part.
 
@@ -235,8 +252,8 @@ def merge_global_attributes(
         key: value for key, value in first.items() if not key.startswith(("closure_", "time_coverage_", "geospatial_"))
     }
     provenance = Provenance({}, {}, str(first.get("configuration_digest", "")), synthetic=first.get("synthetic"))
-    own = global_attributes(times[0], grid, provenance)
-    fresh = global_attributes(np.concatenate(times), grid, provenance)
+    own = global_attributes(times[0], grid, provenance, pollutant=pollutant)
+    fresh = global_attributes(np.concatenate(times), grid, provenance, pollutant=pollutant)
     # What names the period is made anew, unless the user had set it.
     renewed = [key for key in ("title", "id", "license", "acknowledgement") if first.get(key) == own[key]]
     kept.update({key: fresh[key] for key in fresh if key in renewed or key.startswith(("time_", "geospatial_"))})
@@ -257,6 +274,7 @@ def merge_layouts(paths: Sequence[str | Path], layouts: Sequence[Layout]) -> dic
         [part.global_attributes for part in layouts],
         [part.times for part in layouts],
         from_axes(layouts[0].latitude, layouts[0].longitude)[0],
+        POLLUTANTS.get(layouts[0].variable, PM25),
     )
 
 
@@ -270,17 +288,36 @@ def merge_statistics(parts: Iterable[Mapping[str, object]]) -> dict[str, float]:
     return merged
 
 
-def _summary(grid: Grid, synthetic: str | None) -> str:
+def _plain(pollutant: Pollutant) -> str:
+    """A pollutant's name in ASCII."""
+    return pollutant.long_name.partition(" near")[0] if pollutant.is_gas else pollutant.label
+
+
+def _quantity(pollutant: Pollutant) -> str:
+    if pollutant.is_gas:
+        return f"mole fraction of {_plain(pollutant)} in the lowest model level"
+    size = pollutant.label.removeprefix("PM")
+    return f"mass concentration of particulate matter below {size} um ({pollutant.label}) at the surface"
+
+
+def _summary(grid: Grid, synthetic: str | None, pollutant: Pollutant) -> str:
     fine = grid.step < 0.5
     space = " and from 0.75 to 0.25 degree" if fine else ""
     text = (
-        "Surface concentrations of particulate matter below 2.5 um (PM2.5): 3-hourly analyses of the CAMS global "
+        f"{_subject(pollutant)}: 3-hourly analyses of the CAMS global "
         f"reanalysis EAC4, brought to one hour{space}; the attribute networks names what interpolated."
     )
     return f"{synthetic.rstrip('.')}. It went through the same steps as real data: {text}" if synthetic else text
 
 
-def _extent(times: np.ndarray, grid: Grid) -> dict[str, object]:
+def _subject(pollutant: Pollutant) -> str:
+    if pollutant.is_gas:
+        return f"Near-surface mole fractions of {_plain(pollutant)}"
+    size = pollutant.label.removeprefix("PM")
+    return f"Surface concentrations of particulate matter below {size} um ({pollutant.label})"
+
+
+def _extent(times: np.ndarray, grid: Grid, pollutant: Pollutant) -> dict[str, object]:
     south, north = float(grid.latitude[-1]), float(grid.latitude[0])
     west, east = float(grid.longitude[0]), float(grid.longitude[-1])
     corners = ((south, west), (north, west), (north, east), (south, east), (south, west))
@@ -298,11 +335,11 @@ def _extent(times: np.ndarray, grid: Grid) -> dict[str, object]:
         "geospatial_lon_max": east,
         "geospatial_lon_units": "degrees_east",
         "geospatial_lon_resolution": float(grid.step),
-        "geospatial_vertical_min": 0.0,
-        "geospatial_vertical_max": 0.0,
+        "geospatial_vertical_min": pollutant.height,
+        "geospatial_vertical_max": pollutant.height,
         "geospatial_vertical_positive": "up",
         "geospatial_vertical_units": "m",
-        "geospatial_vertical_resolution": "a single level, the surface",
+        "geospatial_vertical_resolution": "a single level" if pollutant.is_gas else "a single level, the surface",
         "time_coverage_start": f"{times[0].astype('datetime64[s]')}Z",
         "time_coverage_end": f"{times[-1].astype('datetime64[s]')}Z",
         "time_coverage_duration": f"P{days}DT{rest}H",

@@ -18,6 +18,7 @@ from deepcams.inference.closure import closure_error
 from deepcams.inference.spatial import SpatialNetwork, refine_frames
 from deepcams.inference.workers import frame_workers
 from deepcams.models.checkpoint import built, read
+from deepcams.pollutants import POLLUTANTS
 from deepcams.product.attributes import Provenance
 from deepcams.product.months import Product, days_of, write_by_days
 
@@ -64,6 +65,7 @@ def downscale_spatial(
             synthetic=field.attrs.get("synthetic"),
         ),
         encoding=Encoding(mantissa_bits=mantissa_bits, level=level),
+        pollutant=POLLUTANTS[str(field.name)],
     )
 
     def coarse_fields(wanted: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import is_abandoned, owner
 from deepcams.files.netcdf import Encoding, FieldWriter, check_whole, concatenate, read_layout
 from deepcams.grid.nodes import Grid
+from deepcams.pollutants import PM25, Pollutant
 from deepcams.product import attributes
 from deepcams.progress import progress
 
@@ -36,8 +37,7 @@ class Product:
     record: tuple[np.datetime64, np.datetime64]
     provenance: attributes.Provenance
     encoding: Encoding = PRODUCT_ENCODING
-    variable: str = "pm25"
-    quantity: Mapping[str, str] = field(default_factory=lambda: dict(attributes.PM25))
+    pollutant: Pollutant = PM25
 
 
 class ProductWriter(FieldWriter):
@@ -50,10 +50,12 @@ class ProductWriter(FieldWriter):
             times=times,
             grid=product.grid,
             encoding=product.encoding,
-            variable=product.variable,
-            attributes=attributes.variable_attributes(product.quantity),
-            global_attributes=attributes.global_attributes(times, product.grid, product.provenance),
-            extra=attributes.small_variables(times, product.grid, product.record),
+            variable=product.pollutant.name,
+            attributes=attributes.variable_attributes(product.pollutant),
+            global_attributes=attributes.global_attributes(
+                times, product.grid, product.provenance, pollutant=product.pollutant
+            ),
+            extra=attributes.small_variables(times, product.grid, product.record, product.pollutant),
             coordinate_attributes=attributes.coordinate_attributes(),
             threads=threads,
         )

@@ -24,7 +24,7 @@ REQUIRED_FIELD = ("standard_name", "long_name", "units", "cell_methods", "grid_m
 REQUIRED_VARIABLES = ("time_status", "lat_bnds", "lon_bnds", "crs")
 
 
-def verify_product(path: str | Path, variable: str = "pm25", *, contiguous: bool = True) -> None:
+def verify_product(path: str | Path, variable: str | None = None, *, contiguous: bool = True) -> None:
     """Raise DeepcamsError unless a monthly or yearly product is whole and sane.
 
     Checked: it opens, every chunk is there and can be decoded, hours are strictly hourly (`contiguous`=False: gaps of
@@ -33,6 +33,7 @@ def verify_product(path: str | Path, variable: str = "pm25", *, contiguous: bool
     """
     path = Path(path)
     layout = read_layout(path, variable)
+    variable = layout.variable
     check_whole(path, layout)
     again = "Delete it and run the step that makes it again."
     steps = np.diff(layout.times)
@@ -59,7 +60,7 @@ def verify_product(path: str | Path, variable: str = "pm25", *, contiguous: bool
 def _check_values(path: Path, values: np.ndarray, missing: np.ndarray, day: np.datetime64, again: str) -> None:
     where = f"{path}, from {day}"
     if (values < 0).any():
-        raise DeepcamsError(f"{where}: negative concentrations, down to {np.nanmin(values):g} ug m-3. {again}")
+        raise DeepcamsError(f"{where}: negative concentrations, down to {np.nanmin(values):g}. {again}")
     if np.isinf(values).any():
         raise DeepcamsError(f"{where}: infinite concentrations. {again}")
     if not np.isnan(values[missing]).all():

@@ -11,10 +11,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from deepcams.grid.nodes import Grid
 from deepcams.report.maps import Frame, draw_field, frame_of, prepare
+from deepcams.report.quantity import label as name
+from deepcams.report.quantity import unit
 from deepcams.report.style import (
     CONCENTRATION,
     DIFFERENCE,
-    UNIT,
     concentration_scale,
     decade_ticks,
     difference_scale,
@@ -159,7 +160,7 @@ def colour_bar(
     }  # fmt: skip
     is_log = norm.vmin > 0
     bar = figure.colorbar(image, ax=axes, extend="both", **place)
-    bar.set_label(f"{'PM2.5' if is_log else label} ({UNIT})")
+    bar.set_label(f"{name() if is_log else label} ({unit()})")
     bar.outline.set_linewidth(0.5)
     if is_log:
         axis = bar.ax.xaxis if horizontal else bar.ax.yaxis

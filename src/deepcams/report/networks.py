@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepcams.errors import DeepcamsError
+from deepcams.report.quantity import is_of_paper, text_unit
 from deepcams.report.tables import breakable, number, wrap
 from deepcams.validation.bootstrap import BLOCK, LEVEL
 from deepcams.validation.published import CAVEATS, printed_beside
@@ -94,7 +95,9 @@ def networks_section(tables: Sequence[tuple[Evaluation, pd.DataFrame, list[Skill
     """
     parts = []
     if tables:
-        parts.append('<p class="note">Scores by month are averages over frames, as in the paper. RMSE, MAE: µg/m³.</p>')
+        parts.append(
+            f'<p class="note">Scores by month are averages over frames, as in the paper. RMSE, MAE: {text_unit()}.</p>'
+        )
     if any(rows for *_, rows in tables):
         parts.append(pictures.get("differences", ""))
         # Of a single month that figure would say the same again.
@@ -115,7 +118,9 @@ def _scores(evaluation: Evaluation, table: pd.DataFrame) -> list[str]:
     own = table[table["degradation"] == operators[0]]
     methods = [name for name in dict.fromkeys(own["method"]) if name != network]
     shown = [name for name in SIDE_BY_SIDE.get(evaluation.stage, methods) if name in methods] or methods
-    printed = printed_beside(evaluation.stage, sorted(set(own["month"]))) if evaluation.printed else None
+    printed = (
+        printed_beside(evaluation.stage, sorted(set(own["month"]))) if evaluation.printed and is_of_paper() else None
+    )
     parts = [evaluation_table(own, [*shown, network], printed)]
     if printed is not None:
         parts.append(
@@ -178,7 +183,9 @@ def operator_table(table: pd.DataFrame, methods: Sequence[str]) -> str:
         columns += [_best_marked(list(here[key]), 3, high=False) for key in ("rmse", "mae")]
         columns.append([f"<td>{_per_cent(value / reference)}</td>" for value in here["rmse"]])
     head = "".join(f'<th colspan="3" scope="colgroup">{escape(operator)}</th>' for operator in operators)
-    second = "".join(f'<th scope="col">{name}</th>' for name in ("RMSE (µg/m³)", "MAE (µg/m³)", "%")) * len(operators)
+    second = "".join(f'<th scope="col">{name}</th>' for name in (f"RMSE{_unit()}", f"MAE{_unit()}", "%")) * len(
+        operators
+    )
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>'
         for name, *cells in zip(methods, *columns, strict=True)
@@ -222,7 +229,7 @@ def difference_table(rows: Sequence[Skill]) -> str:
         ("Input by", lambda row: row.degradation, len({row.degradation for row in rows}) > 1),
     )
     shown = [(name, of) for name, of, several in named if several]
-    head = ("Baseline", *(name for name, _ in shown), "Score", "Network (µg/m³)", "Baseline (µg/m³)", "Difference",
+    head = ("Baseline", *(name for name, _ in shown), "Score", f"Network{_unit()}", f"Baseline{_unit()}", "Difference",
             f"Interval of {100 * LEVEL:.0f}\u202f%", "Verdict")  # fmt: skip
     body = []
     for row in rows:
@@ -258,5 +265,5 @@ def _per_cent(ratio: float) -> str:
     return "–" if math.isnan(ratio) else f"{100 * (ratio - 1):+.1f}".replace("-", "−")
 
 
-def _unit(key: str) -> str:
-    return "" if key == "r" else " (µg/m³)"
+def _unit(key: str = "") -> str:
+    return "" if key == "r" else f" ({text_unit()})"

@@ -11,6 +11,7 @@ from string import Template
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import write_text
 from deepcams.report.networks import Evaluation, networks_section, read_differences, read_evaluation
+from deepcams.report.quantity import label, text_unit
 from deepcams.report.tables import key_values, number, score_table
 from deepcams.report.verdicts import Verdict, evaluation_verdict, station_verdict, truth_verdict
 from deepcams.validation.bootstrap import LEVEL
@@ -18,7 +19,7 @@ from deepcams.validation.bootstrap import LEVEL
 LARGEST = 10_000_000  # bytes; larger pages make browsers slow
 FIELD_NAMES = {"product": "Product", "cams": "CAMS"}
 CAPTIONS = {
-    "mean": "Mean PM2.5 of CAMS and of the product over the hours of the year, on one logarithmic scale, and their "
+    "mean": "Mean of CAMS and of the product over the hours of the year, on one logarithmic scale, and their "
     "difference. Colours beyond the ends of a scale are cut off.",
     "sequence": "Above, the analyses of CAMS; below, the product's hours between them.",
     "zoom": "The part of the domain with most structure, at an analysis time.",
@@ -84,7 +85,7 @@ def write_year_report(
         ("provenance", "Provenance", _provenance(summary, details or {})),
     ]
     year = summary["year"]
-    title = f"Hourly 0.25° surface PM2.5, {year}"
+    title = f"Hourly 0.25° surface {label()}, {year}"
     hours = f"{summary['first_hour'].replace('T', ' ')[:16]} to {summary['last_hour'].replace('T', ' ')[:16]} UTC"
     _write(
         output,
@@ -127,7 +128,7 @@ def write_index(output: str | Path, *, summaries: Sequence[str | Path], links: d
     table = "".join(f'<th scope="col">{name}</th>' for name in head)
     body = f"<table><thead><tr>{table}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     body = f'<div class="scroll" tabindex="0">{body}</div>'
-    body += '<p class="note">Scores of hourly pairs at stations; RMSE and bias in µg/m³.</p>'
+    body += f'<p class="note">Scores of hourly pairs at stations; RMSE and bias in {text_unit()}.</p>'
     findings = [
         f"<h3>{summary['year']}</h3>{_verdicts(found)}"
         for summary in years
@@ -139,7 +140,7 @@ def write_index(output: str | Path, *, summaries: Sequence[str | Path], links: d
         sections.append(("findings", "Findings", "".join(findings)))
     _write(
         output,
-        title="Hourly 0.25° surface PM2.5",
+        title=f"Hourly 0.25° surface {label()}",
         lead="CAMS EAC4 downscaled from 0.75° and 3 hours to 0.25° and 1 hour, by year.",
         banner=_banner(marks[0] if marks else None),
         sections=sections,
@@ -160,7 +161,7 @@ def _write(
         body="\n".join(
             f'<section id="{name}"><h2>{heading}</h2>{content}</section>' for name, heading, content in sections
         ),
-        footer="Made by deepcams. Concentrations are in µg/m³, times in UTC unless stated otherwise.",
+        footer=f"Made by deepcams. Concentrations are in {text_unit()}, times in UTC unless stated otherwise.",
     )
     size = len(page.encode())
     if size > LARGEST:
@@ -186,16 +187,16 @@ def _tiles(summary: dict) -> str:
     fields = summary["fields"]["product"]
     tiles = [
         (number(fields["hours"], -1), "hourly fields"),
-        (number(fields["mean"], 1), "mean of the product, by area, µg/m³"),
+        (number(fields["mean"], 1), f"mean of the product, by area, {text_unit()}"),
         (number(summary["stations"]["number"], -1), "stations compared"),
     ]
     if ("all hours", "product") in scores:
         product, cams = scores["all hours", "product"], scores["all hours", "cams"]
         tiles.append((number(product["r"], 3), f"R at stations, hourly (CAMS {number(cams['r'], 3)})"))
-        tiles.append((number(product["rmse"], 2), f"RMSE at stations, µg/m³ (CAMS {number(cams['rmse'], 2)})"))
+        tiles.append((number(product["rmse"], 2), f"RMSE at stations, {text_unit()} (CAMS {number(cams['rmse'], 2)})"))
     truth = {row["method"]: row for row in summary["truth"] if row["hours"] == "all"}
     if "product" in truth:
-        tiles.append((number(truth["product"]["rmse_area"], 3), "RMSE against the truth, by area, µg/m³"))
+        tiles.append((number(truth["product"]["rmse_area"], 3), f"RMSE against the truth, by area, {text_unit()}"))
     boxes = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in tiles)
     return f'<div class="tiles">{boxes}</div>'
 
@@ -234,8 +235,8 @@ def _stations(summary: dict, pictures: dict[str, str]) -> str:
         + ("" if summary["truth"] else pictures.get("scores", ""))
         + "<h3>Scores</h3>"
         + score_table(rows, STATION_COLUMNS, "label")
-        + '<p class="note">RMSE, MAE and bias in µg/m³. Analysis hours: one end of the hour is an analysis. Cell '
-        "means: stations of one 0.25° cell averaged. Daily means: days (UTC) with at least "
+        + f'<p class="note">RMSE, MAE and bias in {text_unit()}. Analysis hours: one end of the hour is an analysis. '
+        "Cell means: stations of one 0.25° cell averaged. Daily means: days (UTC) with at least "
         f"{days} pairs. Median of stations: N is the number of stations with at least "
         f"{stations['settings']['station_pairs']} pairs.</p>"
         f"{_COUNTS}{counts}"
@@ -263,7 +264,7 @@ def _truth(summary: dict, pictures: dict[str, str]) -> str:
     for hours in ("all", "analysis", "interpolated"):
         rows = [row for row in summary["truth"] if row["hours"] == hours]
         parts.append(f"<h3>{hours.capitalize()} hours</h3>{score_table(rows, TRUTH_COLUMNS)}")
-    parts.append('<p class="note">RMSE, MAE and bias in µg/m³; “by area”: cells weighted by their area.</p>')
+    parts.append(f'<p class="note">RMSE, MAE and bias in {text_unit()}; “by area”: cells weighted by their area.</p>')
     return "".join(parts)
 
 

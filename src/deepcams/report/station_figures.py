@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from deepcams.report.figures import colour_bar
 from deepcams.report.maps import Frame, prepare
+from deepcams.report.quantity import label, unit
 from deepcams.report.style import (
     CAMS,
     COLOURS,
@@ -19,7 +20,6 @@ from deepcams.report.style import (
     OBSERVED,
     OTHER,
     PRODUCT,
-    UNIT,
     difference_scale,
     new_figure,
     plain,
@@ -55,17 +55,17 @@ def scatter(counts: dict[str, np.ndarray], edges: np.ndarray, scores: dict[str, 
         mesh = axes.pcolormesh(edges, edges, shown, norm=LogNorm(1, highest), cmap="viridis", rasterized=True)
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
         axes.set_title("CAMS" if name == "cams" else "Product")
-        axes.set_xlabel(f"observed PM2.5 ({UNIT})")
+        axes.set_xlabel(f"observed {label()} ({unit()})")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         score = scores[name]
         text = "\n".join(
-            (f"N = {int(score['n']):,}", f"R = {_show(score['r'])}", f"RMSE = {_show(score['rmse'], 1)} {UNIT}",
-             f"bias = {_show(score['bias'], 1, sign=True)} {UNIT}", f"within a factor 2: {_percent(score['fac2'])}")
+            (f"N = {int(score['n']):,}", f"R = {_show(score['r'])}", f"RMSE = {_show(score['rmse'], 1)} {unit()}",
+             f"bias = {_show(score['bias'], 1, sign=True)} {unit()}", f"within a factor 2: {_percent(score['fac2'])}")
         )  # fmt: skip
         axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top", fontsize=8,
                   bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 3})  # fmt: skip
-    panels[0].set_ylabel(f"modelled PM2.5 ({UNIT})")
+    panels[0].set_ylabel(f"modelled {label()} ({unit()})")
     bar = figure.colorbar(mesh, ax=list(panels), shrink=0.85, pad=0.015, aspect=28)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     bar.set_label("pairs of one hour")
@@ -88,7 +88,7 @@ def series(pairs: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     for name, width, order in (("observed", 1.3, 2), ("cams", 1.2, 3), ("product", 1.4, 4)):
         axes.plot(table.index, table[name], color=COLOURS[name], label=LABELS[name], linewidth=width, zorder=order)
-    axes.set_ylabel(f"PM2.5 ({UNIT})" + (", daily mean" if days > 40 else ", hourly"))
+    axes.set_ylabel(f"{label()} ({unit()})" + (", daily mean" if days > 40 else ", hourly"))
     axes.set_xlim(table.index[0], table.index[-1] if len(table) > 1 else table.index[0] + pd.Timedelta(hours=1))
     axes.set_ylim(bottom=0)
     locator = mdates.AutoDateLocator(maxticks=9)
@@ -119,7 +119,7 @@ def diurnal(table: pd.DataFrame) -> Figure:
     for name, colour in (("cams", CAMS), ("product", PRODUCT)):
         axes.plot(hours + 0.5, by_field[name]["modelled"].reindex(hours), color=colour, marker="o", markersize=3.5,
                   label=LABELS[name])  # fmt: skip
-    axes.set(xlim=(0, 24), xlabel="local solar time (h)", ylabel=f"mean PM2.5 ({UNIT})")
+    axes.set(xlim=(0, 24), xlabel="local solar time (h)", ylabel=f"mean {label()} ({unit()})")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MultipleLocator(3))
     axes.grid(axis="y")
@@ -138,7 +138,7 @@ def score_bars(rows: Sequence[dict[str, object]], highlight: str = "product") ->
     panels = figure.subplots(1, 3, sharey=True)
     places = np.arange(len(rows))[::-1]
     for axes, (key, title) in zip(
-        panels, (("rmse", f"RMSE ({UNIT})"), ("mae", f"MAE ({UNIT})"), ("r", "R")), strict=True
+        panels, (("rmse", f"RMSE ({unit()})"), ("mae", f"MAE ({unit()})"), ("r", "R")), strict=True
     ):
         values = np.array([np.nan if row.get(key) is None else float(row[key]) for row in rows])
         colours = [PRODUCT if name == highlight else "#c3cad1" for name in names]
@@ -176,7 +176,7 @@ def station_map(stations: pd.DataFrame, frame: Frame, least_pairs: int = 24) -> 
     figure = new_figure(10.0 if side_by_side else 9.2, min(height, 10.5))
     panels = figure.subplots(*((1, 2) if side_by_side else (2, 1)))
     size = float(np.clip(4000 / max(len(place), 1), 5, 42))
-    for axes, values, title, label in (
+    for axes, values, title, words in (
         (panels[0], bias, "Bias of the product", "product − observed"),
         (panels[1], change, "Change of RMSE (blue: better than CAMS)", "RMSE, product − CAMS"),
     ):
@@ -186,7 +186,7 @@ def station_map(stations: pd.DataFrame, frame: Frame, least_pairs: int = 24) -> 
         dots = axes.scatter(x[enough], y[enough], s=size, c=values[enough], cmap=DIFFERENCE, norm=norm, zorder=6,
                             edgecolors="#27303a", linewidths=0.35)  # fmt: skip
         axes.set_title(title)
-        colour_bar(figure, dots, axes, norm, label=label)
+        colour_bar(figure, dots, axes, norm, label=words)
     return figure
 
 

@@ -12,12 +12,12 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from deepcams.files.atomic import atomic_path
+from deepcams.report.quantity import lowest
 
 # Okabe & Ito (2008): distinguishable with every kind of colour vision.
 OBSERVED, CAMS, PRODUCT, TRUTH, OTHER = "#1a1a1a", "#D55E00", "#0072B2", "#009E73", "#8c96a0"
 COLOURS = {"observed": OBSERVED, "cams": CAMS, "product": PRODUCT, "truth": TRUTH}
 LABELS = {"observed": "observed", "cams": "CAMS", "product": "product", "truth": "truth"}
-UNIT = "µg m⁻³"
 CONCENTRATION = "magma_r"  # perceptually uniform, light is clean
 DIFFERENCE = "RdBu_r"
 INK, FAINT = "#27303a", "#d9dee3"
@@ -90,7 +90,7 @@ def concentration_scale(*fields: np.ndarray) -> LogNorm:
     if not len(values):
         return LogNorm(1, 100)
     low, high = np.percentile(values, (2, 99.8))
-    low, high = _rounded(max(low, 0.1), up=False), _rounded(max(high, 0.2), up=True)
+    low, high = _rounded(max(low, lowest()), up=False), _rounded(max(high, 2 * lowest()), up=True)
     return LogNorm(low, high if high > low else 10 * low)
 
 

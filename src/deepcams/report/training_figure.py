@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from deepcams.errors import DeepcamsError
+from deepcams.report.quantity import unit
 from deepcams.report.station_figures import message
-from deepcams.report.style import OTHER, PRODUCT, UNIT, new_figure, styled
+from deepcams.report.style import OTHER, PRODUCT, new_figure, styled
 
 ERRORS = (("rmse", "RMSE"), ("mae", "MAE"))
 
@@ -44,7 +45,7 @@ def training(curves: pd.DataFrame) -> Figure:
         axes.plot(steps, curves[key], color=PRODUCT, marker=".", markersize=3, label="network")
         if f"baseline_{key}" in curves:
             axes.plot(steps, curves[f"baseline_{key}"], color=OTHER, linestyle="--", label="baseline")
-        axes.set_title(f"{name}, held out ({UNIT})")
+        axes.set_title(f"{name}, held out ({unit()})")
     best = curves["score"].idxmin() if "score" in curves and curves["score"].notna().any() else None
     for axes in panels:
         if best is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deepcams.report.quantity import text_unit
 from deepcams.validation.skill import ALIKE, BETTER, CONFIGURED, SCORE_NAMES, UNJUDGED, Skill
 
 
@@ -22,7 +23,7 @@ def station_verdict(summary: dict) -> Verdict | None:
     product, cams = rows["product"], rows["cams"]
     lower = product["rmse"] < cams["rmse"]
     higher = product["r"] is not None and cams["r"] is not None and product["r"] > cams["r"]
-    numbers = f"RMSE {product['rmse']:.2f} against {cams['rmse']:.2f} µg/m³"
+    numbers = f"RMSE {product['rmse']:.2f} against {cams['rmse']:.2f} {text_unit()}"
     if product["r"] is not None and cams["r"] is not None:
         numbers += f", R {product['r']:.3f} against {cams['r']:.3f}"
     if lower and higher:
@@ -71,7 +72,7 @@ def evaluation_verdict(title: str, rows: Sequence[Skill]) -> Verdict | None:
 
 
 def _difference(row: Skill) -> str:
-    text = f"{SCORE_NAMES[row.metric]} {row.value:.3f} against {row.baseline_value:.3f} µg/m³"
+    text = f"{SCORE_NAMES[row.metric]} {row.value:.3f} against {row.baseline_value:.3f} {text_unit()}"
     if row.verdict == UNJUDGED:
         return f"{text} ({row.difference_text} %, no interval)"
     return f"{text} ({row.difference_text} %, interval {row.interval_text} %)"
@@ -79,7 +80,7 @@ def _difference(row: Skill) -> str:
 
 def _compare(where: str, who: str, own: float, others: dict[str, float]) -> Verdict:
     best = min(others, key=others.__getitem__)
-    numbers = f"RMSE {own:.3f} against {others[best]:.3f} µg/m³ ({100 * (own / others[best] - 1):+.1f} %)"
+    numbers = f"RMSE {own:.3f} against {others[best]:.3f} {text_unit()} ({100 * (own / others[best] - 1):+.1f} %)"
     if own < others[best]:
         return Verdict(True, f"{where}: {who} is better than the best simpler method, {best}: {numbers}.")
     return Verdict(False, f"{where}: {who} is not better than the best simpler method, {best}: {numbers}.")

@@ -12,10 +12,10 @@ from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import FACTOR, Grid
 from deepcams.report.figures import colour_bar, thin_ticks, utc
 from deepcams.report.maps import draw_field, frame_of
+from deepcams.report.quantity import unit
 from deepcams.report.style import (
     CONCENTRATION,
     DIFFERENCE,
-    UNIT,
     concentration_scale,
     difference_scale,
     new_figure,
@@ -176,4 +176,4 @@ def _title(zoom: Zoom, moment: Moment, name: str) -> str:
     found = moment.error(method)
     found = found[np.isfinite(found)]
     rmse, mae = (np.sqrt(np.mean(found**2)), np.mean(np.abs(found))) if len(found) else (math.nan, math.nan)
-    return f"{label}{' − truth' if error else ''}\nRMSE {number(float(rmse), 2)}, MAE {number(float(mae), 2)} {UNIT}"
+    return f"{label}{' − truth' if error else ''}\nRMSE {number(float(rmse), 2)}, MAE {number(float(mae), 2)} {unit()}"

@@ -1,7 +1,8 @@
 """CAMS EAC4 months as the Atmosphere Data Store delivers them (Inness et al. 2019, doi:10.5194/acp-19-3515-2019).
 
-Three layouts are in circulation: of the GRIB converter with and without the settings made for ERA5 (2024 and later),
-and the packed netCDF-3 of before. ECMWF: the format "should not be considered stable"; so everything is checked.
+Four layouts are in circulation: GRIB, that of its converter with and without the settings made for ERA5 (2024 and
+later), and the packed netCDF-3 of before. ECMWF: the format "should not be considered stable"; so everything is
+checked.
 """
 
 from pathlib import Path
@@ -12,27 +13,41 @@ import xarray as xr
 from deepcams.calendar import Month, is_analysis
 from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
+from deepcams.files.link import link
+from deepcams.files.netcdf import Encoding, read_layout
 from deepcams.files.pairs import write_pairs
 from deepcams.grid.nodes import COARSE_STEP, Grid, from_axes, locate
-from deepcams.sources.access import access_problem
-from deepcams.sources.checks import check_magnitude, is_constant, require_same_origin, some, time_text, typical
+from deepcams.pollutants import PM25, Pollutant
+from deepcams.sources.checks import (
+    check_magnitude,
+    is_constant,
+    magic,
+    require_same_origin,
+    some,
+    time_text,
+    typical,
+)
 from deepcams.sources.delivered import Field, open_field
-
-VARIABLES = ("pm2p5", "PM2P5")
 
 
 def read_cams(
-    path: str | Path, *, first: np.datetime64 | None = None, last: np.datetime64 | None = None
+    path: str | Path,
+    *,
+    first: np.datetime64 | None = None,
+    last: np.datetime64 | None = None,
+    pollutant: Pollutant = PM25,
 ) -> xr.DataArray:
-    """Read a file of the Atmosphere Data Store: NetCDF of any of its layouts, or a zip archive around it.
+    """Read a file of the Atmosphere Data Store: NetCDF of any of its layouts, GRIB, or a zip archive around it.
 
     first, last : read only the frames between, both included; the others are not looked at beyond their times.
-    Returns DataArray "pm25" (time, latitude, longitude) float32, ug m-3, at least one frame, in time order, on the
-    globe or a box of it; missing values NaN. Values below zero are kept: they are noise of GRIB packing (step about
-    0.4 ug m-3), and cutting them off here would bias the mean.
-    Raises DeepcamsError, naming the file, for everything that is not 3-hourly PM2.5 on EAC4's 0.75° nodes.
+    Returns a DataArray of the pollutant's name (time, latitude, longitude) float32, in its units, at least one frame,
+    in time order, on the globe or a box of it; missing values NaN. Values below zero are kept: they are noise of GRIB
+    packing (PM2.5: step about 0.4 ug m-3), and cutting them off here would bias the mean. A month file of the workflow
+    itself is read as well.
+    Raises DeepcamsError, naming the file, for everything that is not the 3-hourly pollutant on EAC4's 0.75° nodes.
     """
-    with open_field(path, VARIABLES, COARSE_STEP, "CAMS EAC4") as field:
+    names = tuple(dict.fromkeys((*pollutant.cams, pollutant.name)))
+    with open_field(path, names, COARSE_STEP, "CAMS EAC4", pollutant) as field:
         _check_times(field)
         order = np.argsort(field.times)
         times = field.times[order]
@@ -45,8 +60,8 @@ def read_cams(
         values = np.empty((len(times), *field.grid.shape), dtype=np.float32)
         for position, index in enumerate(order):
             values[position] = field.frame(int(index))
-        _check_values(values, times, field)
-        return _array(values, times, field.grid, field.synthetic)
+        _check_values(values, times, field, pollutant)
+        return _array(values, times, field.grid, field.synthetic, pollutant)
 
 
 def require_frames(array: xr.DataArray, expected: np.ndarray, where: str) -> None:
@@ -60,34 +75,41 @@ def require_frames(array: xr.DataArray, expected: np.ndarray, where: str) -> Non
 
 
 def retrieve_month(
-    source: str, month: Month, *, path: str, grid: Grid | None = None, record_end: bool = False
+    source: str,
+    month: Month,
+    *,
+    path: str,
+    grid: Grid | None = None,
+    record_end: bool = False,
+    pollutant: Pollutant = PM25,
 ) -> xr.DataArray:
-    """All analyses of a month and the next day's 00 UTC: DataArray "pm25" (8n + 1, H, W) float32, ug m-3.
+    """All analyses of a month and the next day's 00 UTC: DataArray (8n + 1, H, W) float32, in the pollutant's units.
 
-    source : local or nature_run.  path : pattern of the files, with {year} and {month} in it.  grid : the coarse box
-    to cut out; None keeps what the file holds.  The last frame comes from the next month's file where the month's own
-    file lacks it; it may be missing only if `record_end` says that there is no next month (8n frames then).
+    source : local or nature_run; what `services.ads` fetched is local.  path : pattern of the files, with {year} and
+    {month} in it.  grid : the coarse box to cut out; None keeps what the file holds.  The last frame comes from the
+    next month's file where the month's own file lacks it; it may be missing only if `record_end` says that there is no
+    next month (8n frames then).
     Its attribute `source_files` names the files that were read with their SHA-256: "2018-01.nc sha256:…; …".
     Raises DeepcamsError for missing files and frames, and for everything `read_cams` refuses.
     """
     if source not in ("local", "nature_run"):
-        raise DeepcamsError(access_problem("cams", source) or f"cams.source {source!r} is not known.")
+        raise DeepcamsError(f"cams.source {source!r} does not lie on this disk; allowed here: local, nature_run.")
     file = month_path(path, month)
     if not file.is_file():
         raise DeepcamsError(
             f"There is no CAMS file for {month}: {file} does not exist. Put it there, or correct cams.path "
             f"(now {path})."
         )
-    array = _crop(read_cams(file, first=month.start, last=month.end), grid, file)
+    array = _crop(read_cams(file, first=month.start, last=month.end, pollutant=pollutant), grid, file, pollutant)
     require_frames(array, month.analyses(with_next=False), f"{file} ({month})")
     if month.end in _times(array):
         return _signed(array, path, month)
     following = month_path(path, month.next())
     if following.is_file() and following != file:
-        extra = read_cams(following, first=month.end, last=month.end)
+        extra = read_cams(following, first=month.end, last=month.end, pollutant=pollutant)
         if extra.sizes["time"]:
             require_same_origin({str(file): array.attrs, str(following): extra.attrs})
-            array = _append(array, _crop(extra, grid, following), following)
+            array = _append(array, _crop(extra, grid, following, pollutant), following, pollutant)
             return _signed(array, path, month, month.next())
     if record_end:
         return _signed(array, path, month)
@@ -96,6 +118,34 @@ def retrieve_month(
         f"three hours of {month} need, is not in {following} either. Fetch {month.next()} too, or let cams.last end "
         f"the record with {month}."
     )
+
+
+def link_month(field: xr.DataArray, month: Month, path: str, out: str | Path) -> bool:
+    """Make `out` a link to the month's file if that is already what the workflow would write of `field`.
+
+    field : what `retrieve_month` returned for the same `path`.  True if a link was made; False if the file is another
+    layout, grid, encoding or set of frames, and `field` must be written. What is linked was read and checked whole.
+    """
+    file = month_path(path, month)
+    if magic(file) != "hdf5" or file.resolve() == Path(out).resolve():
+        return False
+    try:
+        layout = read_layout(file)
+    except DeepcamsError:
+        return False
+    grid = Grid(field.latitude.values, field.longitude.values, COARSE_STEP)
+    same = (
+        layout.variable == field.name
+        and np.array_equal(layout.times, _times(field))
+        and np.array_equal(layout.latitude, grid.latitude)
+        and np.array_equal(layout.longitude, grid.longitude)
+        and layout.chunk == Encoding().chunk(grid)
+        and all(layout.attributes.get(name) == field.attrs[name] for name in ("units", "standard_name", "cell_methods"))
+        and layout.global_attributes.get("synthetic") == field.attrs.get("synthetic")
+    )
+    if same:
+        link(file, out)
+    return same
 
 
 def _signed(array: xr.DataArray, path: str, *months: Month) -> xr.DataArray:
@@ -118,7 +168,8 @@ def month_path(path: str, month: Month) -> Path:
     return Path(path.format(year=f"{month.year:04d}", month=f"{month.month:02d}"))
 
 
-CLEAN = 2.0  # ug m-3, a few steps of the packing
+# Of the highest plausible median: a few steps of the packing (PM2.5: 2 ug m-3).
+CLEAN = 0.002
 
 
 def _check_times(field: Field) -> None:
@@ -138,30 +189,34 @@ def _check_times(field: Field) -> None:
         )
 
 
-def _check_values(values: np.ndarray, times: np.ndarray, field: Field) -> None:
+def _check_values(values: np.ndarray, times: np.ndarray, field: Field, pollutant: Pollutant) -> None:
     if len(times) == 0:
         return
-    medians = np.array([typical(frame) for frame in values])
+    medians = np.array([typical(frame, pollutant) for frame in values])
     if not np.isfinite(medians).any():
         raise DeepcamsError(f"{field.where} holds nothing but missing values. Fetch the file again.")
     constant = np.array([is_constant(frame) for frame in values])
     # The globe is never the same everywhere. A box of clean air is, once packed: it counts as failed only where the
     # frames around it are not clean.
-    clean = not field.grid.is_global and not constant.all() and np.median(medians[~constant]) < CLEAN
+    clean = (
+        not field.grid.is_global and not constant.all() and np.median(medians[~constant]) < CLEAN * pollutant.highest
+    )
     if constant.any() and not clean:
         shown = some([time_text(time) for time in times[constant]])
         raise DeepcamsError(
             f"{field.where} has the same value everywhere at {shown}; such frames come from failed transfers. "
             "Delete the file and fetch it again."
         )
-    check_magnitude(medians, field.units, field.where)
+    check_magnitude(medians, field.units, field.where, pollutant)
 
 
-def _array(values: np.ndarray, times: np.ndarray, grid: Grid, synthetic: str | None) -> xr.DataArray:
+def _array(
+    values: np.ndarray, times: np.ndarray, grid: Grid, synthetic: str | None, pollutant: Pollutant
+) -> xr.DataArray:
     attributes = {
-        "standard_name": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
-        "long_name": "PM2.5 near the surface, CAMS EAC4",
-        "units": "ug m-3",
+        "standard_name": pollutant.standard_name,
+        "long_name": f"{pollutant.label} near the surface, CAMS EAC4",
+        "units": pollutant.units,
         "cell_methods": "time: point",
     }
     if synthetic:
@@ -170,12 +225,12 @@ def _array(values: np.ndarray, times: np.ndarray, grid: Grid, synthetic: str | N
         values,
         coords={"time": times, "latitude": grid.latitude, "longitude": grid.longitude},
         dims=("time", "latitude", "longitude"),
-        name="pm25",
+        name=pollutant.name,
         attrs=attributes,
     )
 
 
-def _crop(array: xr.DataArray, grid: Grid | None, file: Path) -> xr.DataArray:
+def _crop(array: xr.DataArray, grid: Grid | None, file: Path, pollutant: Pollutant) -> xr.DataArray:
     if grid is None:
         return array
     there, _, _ = from_axes(array.latitude.values, array.longitude.values)
@@ -185,17 +240,19 @@ def _crop(array: xr.DataArray, grid: Grid | None, file: Path) -> xr.DataArray:
         raise DeepcamsError(
             f"{file} does not cover the region: {error} Fetch a larger area, or choose a smaller region."
         ) from error
-    return _array(array.values[:, rows][:, :, columns], _times(array), grid, array.attrs.get("synthetic"))
+    values = array.values[:, rows][:, :, columns]
+    return _array(values, _times(array), grid, array.attrs.get("synthetic"), pollutant)
 
 
-def _append(array: xr.DataArray, extra: xr.DataArray, file: Path) -> xr.DataArray:
+def _append(array: xr.DataArray, extra: xr.DataArray, file: Path, pollutant: Pollutant) -> xr.DataArray:
     if array.shape[1:] != extra.shape[1:] or not (
         np.array_equal(array.latitude, extra.latitude) and np.array_equal(array.longitude, extra.longitude)
     ):
         raise DeepcamsError(f"{file} holds another area than the month before. Fetch both with the same area.")
     grid, _, _ = from_axes(array.latitude.values, array.longitude.values)
     times = np.concatenate([_times(array), _times(extra)])
-    return _array(np.concatenate([array.values, extra.values]), times, grid, array.attrs.get("synthetic"))
+    values = np.concatenate([array.values, extra.values])
+    return _array(values, times, grid, array.attrs.get("synthetic"), pollutant)
 
 
 def _times(array: xr.DataArray) -> np.ndarray:

@@ -6,18 +6,31 @@ from pathlib import Path
 import numpy as np
 
 from deepcams.errors import DeepcamsError
+from deepcams.pollutants import AIR, PM25, Pollutant
 
-# Spellings of the two units that the services use or have used; anything else is refused, never guessed.
+# Spellings of the units that the services use or have used, and what makes them the unit behind the bar; anything else
+# is refused, never guessed.
 _UNITS = {
-    1e9: ("kg m**-3", "kg m-3", "kg m^-3", "kg/m3", "kg/m^3", "kg/m**3", "kg m-3.", "kg/m³", "kg m⁻³"),
-    1.0: ("ug m-3", "ug m**-3", "ug m^-3", "ug/m3", "ug/m^3", "ug/m**3", "ug/m³", "ug m⁻³", "microgram m-3"),
+    "ug m-3": {
+        1e9: ("kg m**-3", "kg m-3", "kg m^-3", "kg/m3", "kg/m^3", "kg/m**3", "kg m-3.", "kg/m³", "kg m⁻³"),
+        1.0: ("ug m-3", "ug m**-3", "ug m^-3", "ug/m3", "ug/m^3", "ug/m**3", "ug/m³", "ug m⁻³", "microgram m-3"),
+    },
+    "nmol mol-1": {
+        1e9: ("mol mol-1", "mol mol**-1", "mol mol^-1", "mol/mol", "mol mol⁻¹"),
+        1.0: ("nmol mol-1", "nmol mol**-1", "nmol mol^-1", "nmol/mol", "nmol mol⁻¹", "ppb", "ppbv"),
+    },
+    "1": {1.0: ("1", "fraction"), 0.01: ("%", "percent")},
+    "m s-1": {1.0: ("m s-1", "m s**-1", "m s^-1", "m/s", "m s⁻¹")},
 }
-_FACTORS = {spelling: factor for factor, spellings in _UNITS.items() for spelling in spellings}
-
-# The median over the cells that hold anything at all lies near 5 µg m-3 in both reanalyses (EAC4 on 2020-01-01: 4.7;
-# GEOS-CF, western hemisphere: 1.9); wrong units are off by 10^3 or 10^9.
-LOWEST_MEDIAN, HIGHEST_MEDIAN = 0.01, 1000.0  # ug m-3
-_NOTHING = 1e-3  # ug m-3; packing turns an exact zero into something like 1e-12
+_WORDS = {
+    "ug m-3": ("a mass concentration", "kg m-3", "ug m-3"),
+    "nmol mol-1": ("a mole fraction or mass mixing ratio", "mol mol-1", "kg kg**-1"),
+    "1": ("a fraction", "1", "%"),
+    "m s-1": ("a speed", "m s-1", "m/s"),
+}
+_MASS_RATIOS = ("kg kg**-1", "kg kg-1", "kg kg^-1", "kg/kg", "kg kg⁻¹")
+# Of the lowest plausible median: packing turns an exact zero into something like 1e-12.
+_NOTHING = 0.1
 _SAMPLE = 20_000  # values that are enough for a median
 _FEW_NODES = 9  # smaller boxes may be constant by chance (packing steps of 0.5 ug m-3 over clean air)
 
@@ -62,8 +75,7 @@ def refuse_kind(kind: str, where: str) -> DeepcamsError:
     reasons = {
         "html": "holds an HTML page instead of data, most likely a login or an error page. Open it in a browser to "
         "see what it asks for, then fetch the data again.",
-        "grib": "is a GRIB file, which is not read yet. Request NetCDF instead (data_format netcdf_zip), or convert "
-        "it, for instance with `grib_to_netcdf`.",
+        "grib": "is a GRIB file, where NetCDF is expected. Convert it, for instance with `grib_to_netcdf`.",
         "text": "holds text instead of data, most likely an error message of the service. Read it, then fetch the "
         "data again.",
         "empty": "is empty. Delete it and fetch the data again.",
@@ -74,47 +86,59 @@ def refuse_kind(kind: str, where: str) -> DeepcamsError:
     )
 
 
-def unit_factor(units: object, where: str) -> float:
-    """What values must be multiplied with to be ug m-3. Raises DeepcamsError for a unit that is not known."""
+def unit_factor(units: object, where: str, pollutant: Pollutant = PM25) -> float:
+    """What values must be multiplied with to be in the pollutant's units.
+
+    A gas comes as a mole fraction (mol mol-1, GEOS-CF) or as a mass mixing ratio (kg kg-1, CAMS; of moist air, whose
+    molar mass is below dry air's by at most 1.5 %). Raises DeepcamsError for a unit that is not known.
+    """
+    known = {spelling: factor for factor, spellings in _UNITS[pollutant.units].items() for spelling in spellings}
+    if pollutant.is_gas:
+        known |= dict.fromkeys(_MASS_RATIOS, 1e9 * AIR / pollutant.molar_mass)
+    what, *example = _WORDS[pollutant.units]
     if units is None:
         raise DeepcamsError(
             f"{where} has no `units` attribute, so its numbers cannot be trusted. Fetch the file again in its original "
-            "form, or set units to 'kg m-3' or 'ug m-3' if you know them."
+            f"form, or set units to {example[0]!r} or {example[1]!r} if you know them."
         )
     spelling = " ".join(str(units).strip().replace("µ", "u").replace("μ", "u").split())
-    if spelling not in _FACTORS:
+    if spelling not in known:
         raise DeepcamsError(
-            f"{where} is in units of {str(units)!r}, where a mass concentration is expected ('kg m**-3' or 'ug m-3'). "
-            "Check that the file holds PM2.5 near the ground."
+            f"{where} is in units of {str(units)!r}, where {what} is expected ({example[0]!r} or {example[1]!r}). "
+            f"Check that the file holds {pollutant.label} near the ground."
         )
-    return _FACTORS[spelling]
+    return known[spelling]
 
 
-def typical(frame: np.ndarray) -> float:
+def typical(frame: np.ndarray, pollutant: Pollutant = PM25) -> float:
     """Median of a frame over cells that hold more than packing noise; 0 where none does, NaN where all is missing.
 
-    frame : (H, W) float32, ug m-3.  At most some 20,000 evenly spread cells are looked at.
+    frame : (H, W) float32, in the pollutant's units.  At most some 20,000 evenly spread cells are looked at.
     """
     values = frame.ravel()
     values = values[:: max(1, values.size // _SAMPLE)]
     values = values[np.isfinite(values)]
     if values.size == 0:
         return np.nan if not np.isfinite(frame).any() else 0.0
-    values = values[values > _NOTHING]
+    values = values[values > _NOTHING * pollutant.lowest]
     return float(np.median(values)) if values.size else 0.0
 
 
-def check_magnitude(medians: np.ndarray, units: object, where: str) -> None:
-    """Raise DeepcamsError unless the median of `medians` (of `typical`) is a plausible PM2.5 in ug m-3."""
+def check_magnitude(medians: np.ndarray, units: object, where: str, pollutant: Pollutant = PM25) -> None:
+    """Raise DeepcamsError unless the median of `medians` (of `typical`) is plausible for the pollutant.
+
+    units : what the file says, for the message; the medians are in the pollutant's own.
+    """
     medians = np.asarray(medians)[np.isfinite(medians)]
     if medians.size == 0:
         return
     median = float(np.median(medians))
-    if not LOWEST_MEDIAN <= median <= HIGHEST_MEDIAN:
+    if not pollutant.lowest <= median <= pollutant.highest:
+        quantity = "mole fractions" if pollutant.is_gas else "concentrations"
         raise DeepcamsError(
-            f"{where}: the units cannot be {str(units)!r} as the file says: half of the concentrations would be below "
-            f"{median:.3g} ug m-3, where {LOWEST_MEDIAN:g} to {HIGHEST_MEDIAN:g} is possible. Check where the file "
-            "comes from and correct its `units` attribute."
+            f"{where}: the units cannot be {str(units)!r} as the file says: half of the {quantity} would be below "
+            f"{median:.3g} {pollutant.units}, where {pollutant.lowest:g} to {pollutant.highest:g} is possible. Check "
+            "where the file comes from and correct its `units` attribute."
         )
 
 
@@ -151,3 +175,22 @@ def require_same_origin(inputs: Mapping[str, Mapping[str, object]]) -> str | Non
             f"{some(real)} do not. Set all of cams.source, geoscf.source and openaq.source to nature_run, or none."
         )
     return str(next(iter(synthetic.values())))
+
+
+def require_same_version(inputs: Mapping[str, Mapping[str, object]]) -> str | None:
+    """Refuse to mix versions of GEOS-CF, which are different models.
+
+    inputs : for each input's name its attributes; `geoscf_version` is v1 or v2, and absent where it cannot be told.
+    Returns the version, None where no input tells. Raises DeepcamsError naming inputs of each version otherwise.
+    """
+    versions: dict[str, list[str]] = {}
+    for name, attributes in inputs.items():
+        if attributes.get("geoscf_version"):
+            versions.setdefault(str(attributes["geoscf_version"]), []).append(name)
+    if len(versions) > 1:
+        told = "; ".join(f"{version}: {some(names, 2)}" for version, names in sorted(versions.items()))
+        raise DeepcamsError(
+            f"Versions of GEOS-CF must not be mixed, they are different models ({told}). Keep to the months of one "
+            "version, or train once with each."
+        )
+    return next(iter(versions), None)

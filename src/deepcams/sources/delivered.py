@@ -1,9 +1,10 @@
-"""A PM2.5 field in a NetCDF file as a service delivers it: found, checked and decoded frame by frame.
+"""A pollutant's field in a file as a service delivers it: found, checked and decoded frame by frame.
 
 The netCDF library is used directly: a month of GEOS-CF is 744 files, and xarray takes ten times as long to open one.
 """
 
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,19 +18,23 @@ import numpy as np
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Grid, from_axes
+from deepcams.pollutants import PM25, POLLUTANTS, Pollutant
+from deepcams.sources import grib
 from deepcams.sources.checks import kind_of, magic, refuse_kind, some, unit_factor
 
 _LATITUDES, _LONGITUDES = ("latitude", "lat"), ("longitude", "lon")
 _FILL_ATTRIBUTES = ("_FillValue", "missing_value", "fmissing_value")
 # GMAO's fill value is 1e15 and OPeNDAP servers lose the attribute; no concentration comes near, in any unit.
 _FILL = 1e14
+_LARGEST = 2 << 30  # bytes of what an archive is unpacked to in memory; a year of EAC4 needs a third of it
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
     """An open variable whose axes are understood.
 
-    times : (T,) datetime64[s] in the file's order, to the minute.  grid : in the workflow's order.  factor : to ug m-3.
+    times : (T,) datetime64[s] in the file's order, to the minute.  grid : in the workflow's order.  factor : to the
+    pollutant's units.
     """
 
     where: str
@@ -45,7 +50,7 @@ class Field:
     is_transposed: bool
 
     def frame(self, index: int) -> np.ndarray:
-        """Frame `index` as (H, W) float32, ug m-3, north to south, missing values NaN."""
+        """Frame `index` as (H, W) float32, in the pollutant's units, north to south, missing values NaN."""
         key = tuple(
             slice(None) if name in _LATITUDES + _LONGITUDES else index if axis == self.time_axis else 0
             for axis, name in enumerate(self.variable.dimensions)
@@ -81,34 +86,35 @@ class Field:
 
 
 @contextmanager
-def open_field(path: str | Path, names: tuple[str, ...], step: float, source: str) -> Iterator[Field]:
-    """Open the variable `names` (spellings of one name) of a delivered file, which may be a zip archive around it.
+def open_field(
+    path: str | Path, names: tuple[str, ...], step: float, source: str, pollutant: Pollutant = PM25
+) -> Iterator[Field]:
+    """Open the variable `names` (spellings of one name) of a delivered file: NetCDF, GRIB, or a zip archive around one.
 
     step : the grid that is expected, degrees.  source : its name in messages.
-    Raises DeepcamsError, naming the file, if it is something else than NetCDF, truncated, lacks the variable, or has
-    axes or units that are not understood.
+    Raises DeepcamsError, naming the file, if it is something else, truncated, lacks the variable, or has axes or units
+    that are not understood.
     """
-    with _opened(path, names) as (dataset, where):
+    with _opened(path, names, pollutant) as (dataset, where):
         try:
-            field = _understand(dataset, where, names, step, source)
+            field = _understand(dataset, where, names, step, source, pollutant)
         except (OSError, RuntimeError) as error:
             raise _damaged(where, error) from error
         yield field
 
 
 @contextmanager
-def _opened(path: str | Path, names: tuple[str, ...]) -> Iterator[tuple[netCDF4.Dataset, str]]:
-    kind = magic(path)
+def _opened(path: str | Path, names: tuple[str, ...], pollutant: Pollutant) -> Iterator[tuple[netCDF4.Dataset, str]]:
+    kind, content, where = magic(path), None, str(path)
     if kind == "zip":
-        content, where = _unpack(path, names)
-    elif kind in ("hdf5", "netcdf3"):
-        content, where = None, str(path)
-    else:
-        raise refuse_kind(kind, str(path))
-    if kind == "netcdf3" or (content is not None and kind_of(content) == "netcdf3"):
+        content, where = _unpack(path, names, pollutant)
+    elif kind == "grib":
+        content = grib.to_netcdf(Path(path).read_bytes(), where, names, pollutant)
+    elif kind not in ("hdf5", "netcdf3"):
+        raise refuse_kind(kind, where)
+    if (kind if content is None else kind_of(content[:512])) == "netcdf3":
         _require_whole_netcdf3(path if content is None else io.BytesIO(content), where)
-    dataset = _dataset(path, content, where)
-    with dataset:
+    with _dataset(path, content, where) as dataset:
         yield dataset, where
 
 
@@ -121,11 +127,21 @@ def _dataset(path: str | Path, content: bytes | None, where: str) -> netCDF4.Dat
     return dataset
 
 
-def _unpack(path: str | Path, names: tuple[str, ...]) -> tuple[bytes, str]:
-    """The NetCDF member of a zip archive that holds the variable: its bytes and how to call it."""
+def _unpack(path: str | Path, names: tuple[str, ...], pollutant: Pollutant) -> tuple[bytes, str]:
+    """The member of a zip archive that holds the variable, as NetCDF: its bytes and how to call it."""
+    contents = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            contents = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+            members = [item for item in archive.infolist() if not item.is_dir()]
+            # Reading a member stops at the size that the archive states, so this bounds what is read.
+            size = sum(item.file_size for item in members)
+            if size > _LARGEST:
+                raise DeepcamsError(
+                    f"{path} is a zip archive of {size / 1e9:.1f} GB, more than is unpacked in memory "
+                    f"({_LARGEST / 1e9:.1f} GB). Unpack it, one month to a file."
+                )
+            for item in members:
+                contents[item.filename] = archive.read(item)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise DeepcamsError(
             f"{path} is a zip archive that is truncated or damaged ({error}). Delete it and fetch the data again."
@@ -137,13 +153,12 @@ def _unpack(path: str | Path, names: tuple[str, ...]) -> tuple[bytes, str]:
             with _dataset(path, content, where) as dataset:
                 if any(wanted in dataset.variables for wanted in names):
                     found.append((content, where))
-        elif kind == "grib":
-            raise refuse_kind(kind, where)
+        elif kind == "grib" and grib.holds(content, where, names):
+            found.append((grib.to_netcdf(content, where, names, pollutant), where))
     if len(found) != 1:
         raise DeepcamsError(
-            f"{path} is a zip archive with {len(found) or 'no'} NetCDF files that hold {names[0]}, where one is "
-            f"expected; in it: {some(sorted(contents)) or 'nothing'}. Unpack it and point the configuration to the "
-            "right file."
+            f"{path} is a zip archive with {len(found) or 'no'} files that hold {names[0]}, where one is expected; in "
+            f"it: {some(sorted(contents)) or 'nothing'}. Unpack it and point the configuration to the right file."
         )
     return found[0]
 
@@ -158,13 +173,17 @@ def _require_whole_netcdf3(file: str | Path | io.BytesIO, where: str) -> None:
         raise _damaged(where, error) from error
 
 
-def _understand(dataset: netCDF4.Dataset, where: str, names: tuple[str, ...], step: float, source: str) -> Field:
+def _understand(
+    dataset: netCDF4.Dataset, where: str, names: tuple[str, ...], step: float, source: str, pollutant: Pollutant
+) -> Field:
     variable = next((dataset.variables[name] for name in names if name in dataset.variables), None)
     if variable is None:
         fields = [name for name, item in dataset.variables.items() if item.ndim >= 2] or list(dataset.variables)
         raise DeepcamsError(
-            f"{where} holds no variable {names[0]}; it holds {some(fields) or 'nothing'}. Fetch PM2.5 ({source})."
+            f"{where} holds no variable {names[0]}; it holds {some(fields) or 'nothing'}. "
+            f"Fetch {pollutant.label} ({source}){_meant(fields, pollutant)}."
         )
+    _cache_chunks(variable)
     where = f"{where}: {variable.name}"
     dimensions = variable.dimensions
     latitude, longitude = (_axis(dataset, variable, options, where) for options in (_LATITUDES, _LONGITUDES))
@@ -193,16 +212,35 @@ def _understand(dataset: netCDF4.Dataset, where: str, names: tuple[str, ...], st
     return Field(
         where=where,
         variable=variable,
-        times=_decode_times(time, where),
+        times=_times(time, where),
         grid=grid,
         units=str(units),
-        factor=unit_factor(units, where),
+        factor=unit_factor(units, where, pollutant),
         synthetic=str(dataset.getncattr("synthetic")) if "synthetic" in dataset.ncattrs() else None,
         flip=flip,
         shift=shift,
         time_axis=time_axis,
         is_transposed=dimensions.index(longitude.name) < dimensions.index(latitude.name),
     )
+
+
+def _cache_chunks(variable: netCDF4.Variable) -> None:
+    """Room for all chunks of a frame: files in memory get a cache of 1 MB, and a month was decoded 100 times over."""
+    shape, chunk = variable.shape, variable.chunking()
+    if chunk in (None, "contiguous") or len(shape) < 2:
+        return
+    frame = [-(-size // part) for size, part in zip(shape, chunk, strict=True)][-2:]
+    size = math.prod(frame) * math.prod(chunk) * variable.dtype.itemsize
+    if variable.get_var_chunk_cache()[0] < size <= _LARGEST:
+        variable.set_var_chunk_cache(size=size + (1 << 20), nelems=1009)
+
+
+def _meant(fields: list[str], wanted: Pollutant) -> str:
+    """A hint at the pollutant that a file is of, where it is another one."""
+    for other in POLLUTANTS.values():
+        if other != wanted and set(fields) & {*other.cams, *other.geoscf_v1, *other.geoscf_v2}:
+            return f", or say that it is {other.label} (pollutant {other.name})"
+    return ""
 
 
 def _axis(dataset: netCDF4.Dataset, variable: netCDF4.Variable, options: tuple[str, ...], where: str):
@@ -228,13 +266,23 @@ def _time_variable(dataset: netCDF4.Dataset, variable: netCDF4.Variable, where: 
     return max(candidates, key=lambda item: (item.name == "valid_time", item.ndim, item.name == "time"))
 
 
-def _decode_times(time: netCDF4.Variable, where: str) -> np.ndarray:
-    """(T,) datetime64[s], rounded to the minute: GrADS servers count days since year 1 in floating point."""
-    values = np.atleast_1d(np.asarray(time[...]))
+def _times(time: netCDF4.Variable, where: str) -> np.ndarray:
+    units = time.getncattr("units") if "units" in time.ncattrs() else None
+    return decode_times(time[...], units, getattr(time, "calendar", "standard"), where)
+
+
+def decode_times(values: np.ndarray, units: str | None, calendar: str, where: str) -> np.ndarray:
+    """(T,) datetime64[s], rounded to the minute: GrADS servers count days since year 1 in floating point.
+
+    Raises DeepcamsError, which names `where`, for what is not understood.
+    """
+    values = np.atleast_1d(np.asarray(values))
     try:
+        if units is None:
+            raise ValueError("it has no units")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError("it has missing values")
-        dates = cftime.num2date(values, time.getncattr("units"), getattr(time, "calendar", "standard"))
+        dates = cftime.num2date(values, units, calendar)
         stamps = np.array([date.isoformat() for date in np.atleast_1d(dates)], dtype="datetime64[ms]")
     except (AttributeError, ValueError, OverflowError, KeyError) as error:
         raise DeepcamsError(f"{where}: the time axis is not understood: {error}. Fetch the file again.") from error

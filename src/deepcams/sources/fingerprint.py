@@ -12,10 +12,8 @@ import numpy as np
 from deepcams.calendar import DAY, Month
 from deepcams.files.atomic import write_text
 from deepcams.files.checksum import sha256
+from deepcams.sources.geoscf_names import TREES, V1, V2, local_roots
 
-# Where the readers look. Theirs are the same, but importing them takes longer than the rest of planning.
-GEOSCF_ROOTS = ("geos-cf/v1", "datashare/gmao/geos-cf/v1", "gmao/geos-cf/v1", "v1", "")
-GEOSCF_TREES = ("ana", "das")
 CACHE = Path(".snakemake") / "deepcams_fingerprints.json"
 
 
@@ -33,10 +31,14 @@ def fingerprint(source: str, path: str, month: str) -> str | None:
 
 
 def _geoscf(root: Path, month: Month) -> list[str]:
-    """Names and sizes of the month's files and of those of the next day's first hour, wherever they are read from."""
-    trees = [root / base / tree for base in GEOSCF_ROOTS for tree in GEOSCF_TREES] + [root]
+    """Names and sizes of the month's files and of those of the next day's first hour, wherever they are read from; or
+    of the one file that an earlier run made of them.
+    """
+    bases = dict.fromkeys(base for version in (V1, V2) for base in local_roots(version))
+    trees = [root / base / tree for base in bases for tree in TREES] + [root]
     days = np.arange(month.start, month.end + DAY, DAY).astype("datetime64[D]")
-    found = []
+    whole = root / f"{month}.nc"
+    found = [f"{whole} {whole.stat().st_size}"] if whole.is_file() else []
     for tree in (tree for tree in trees if tree.is_dir()):
         for year, number, day in (str(date).split("-") for date in days):
             folder = f"{tree}/Y{year}/M{number}/D{day}"

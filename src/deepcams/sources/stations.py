@@ -2,6 +2,8 @@
 
 import gzip
 import zlib
+from array import array
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,13 @@ from deepcams.files.atomic import atomic_path
 from deepcams.sources.checks import magic, some
 
 COLUMNS = [
-    "station", "name", "country", "latitude", "longitude", "time", "averaging_hours", "value", "units", "provider",
-    "reference_grade",
+    "station", "name", "country", "latitude", "longitude", "time", "averaging_hours", "parameter", "value", "units",
+    "provider", "reference_grade",
 ]  # fmt: skip
-TEXTS = ("station", "name", "country", "units", "provider")
+TEXTS = ("station", "name", "country", "parameter", "units", "provider")
 NUMBERS = ("latitude", "longitude", "averaging_hours", "value")
 _SYNTHETIC = "SYNTHETIC"
+_PART = 50_000  # rows that are turned into text at a time
 
 
 def is_synthetic(table: pd.DataFrame) -> bool:
@@ -37,16 +40,29 @@ def is_synthetic(table: pd.DataFrame) -> bool:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write the table as csv.gz, atomically; the same table gives the same bytes."""
-    text = table[COLUMNS].copy()
-    text["time"] = np.char.add(np.datetime_as_string(table["time"].to_numpy("datetime64[s]"), unit="s"), "Z")
-    text["reference_grade"] = table["reference_grade"].map({True: "true", False: "false"}).astype(object)
+    """Write the table as csv.gz, atomically; the same table gives the same bytes. Memory: a part of the table."""
+    write_csv((_as_text(table.iloc[at : at + _PART]) for at in range(0, max(len(table), 1), _PART)), path)
+
+
+def write_csv(parts: Iterable[pd.DataFrame], path: str | Path) -> None:
+    """Write parts of one table as csv.gz, atomically and without the time of writing."""
     with (
         atomic_path(path) as temporary,
         open(temporary, "wb") as raw,
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as stream,
     ):
-        text.to_csv(stream, index=False, lineterminator="\n", encoding="utf-8")
+        for number, part in enumerate(parts):
+            part.to_csv(stream, index=False, header=not number, lineterminator="\n", encoding="utf-8")
+
+
+def times_as_text(times: pd.Series) -> np.ndarray:
+    """Stamps as 2018-01-31T21:00:00Z: (N,) datetime64[s] → (N,) str."""
+    return np.char.add(np.datetime_as_string(times.to_numpy("datetime64[s]"), unit="s"), "Z")
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    grade = table["reference_grade"].map({True: "true", False: "false"}).astype(object)
+    return table[COLUMNS].assign(time=times_as_text(table["time"]), reference_grade=grade)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -61,6 +77,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
             keep_default_na=False,  # NA is Namibia
             na_values={name: [""] for name in NUMBERS},
         )
+        if list(text.columns) == [name for name in COLUMNS if name != "parameter"]:
+            raise _refused(path, "it does not tell its pollutant, so an older version wrote it")
         if list(text.columns) != COLUMNS:
             raise _refused(path, f"its columns are {some(list(text.columns))}")
         times = text["time"].str.removesuffix("Z").to_numpy(dtype=object).astype("datetime64[s]")
@@ -77,25 +95,62 @@ def in_month(seconds: np.ndarray, month: Month) -> np.ndarray:
     return (seconds >= start) & (seconds < end)
 
 
-def finished(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """One table with settled types, by station and time; equal ones keep their order."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return _typed(pd.DataFrame({name: [] for name in COLUMNS}))
-    table = _typed(pd.concat([_typed(part) for part in parts], ignore_index=True))
-    return table.sort_values(["station", "time"], kind="stable", ignore_index=True)
+class Collector:
+    """A table that grows by stations; a month of the world is not held twice, neither here nor when it is done."""
+
+    def __init__(self):
+        self._times, self._grades = array("q"), array("b")
+        self._numbers = {name: array("d") for name in NUMBERS}
+        self._codes = {name: array("i") for name in TEXTS}
+        self._spellings: dict[str, dict[str, int]] = {name: {} for name in TEXTS}
+
+    def add(self, columns: Mapping[str, object]) -> None:
+        """Add rows: of all COLUMNS either one value for all rows or one for each.
+
+        `time` is (N,) int64, seconds since 1970 UTC; `reference_grade` is True, False or None.
+        """
+        count = len(columns["time"])
+        self._times.frombytes(np.ascontiguousarray(columns["time"], dtype="int64").tobytes())
+        for name, column in self._numbers.items():
+            column.frombytes(np.broadcast_to(np.asarray(columns[name], dtype="float64"), count).tobytes())
+        for name, column in self._codes.items():
+            codes, given = self._spellings[name], columns[name]
+            if isinstance(given, str):
+                column.frombytes(np.full(count, codes.setdefault(given, len(codes)), dtype="i").tobytes())
+            else:
+                column.extend(codes.setdefault(text, len(codes)) for text in given)
+        given = columns["reference_grade"]
+        each = given if isinstance(given, list | np.ndarray) else [given] * count
+        self._grades.extend(-1 if grade is None else int(grade) for grade in each)
+
+    def table(self) -> pd.DataFrame:
+        """All rows with settled types, by station and time; equal ones keep their order. Nothing stays in here."""
+        spellings, codes = list(self._spellings["station"]), _taken(self._codes, "station")
+        times = np.frombuffer(self._times, dtype="int64")
+        rank = np.empty(len(spellings), dtype="i")
+        rank[sorted(range(len(spellings)), key=spellings.__getitem__)] = np.arange(len(spellings))
+        order = np.lexsort((times, rank[codes]))  # stable
+        columns = {"station": _texts(spellings, codes[order]), "time": times[order].astype("datetime64[s]")}
+        del times, codes
+        self._times = array("q")
+        for name in TEXTS[1:]:
+            columns[name] = _texts(list(self._spellings[name]), _taken(self._codes, name)[order])
+        for name in NUMBERS:
+            columns[name] = _taken(self._numbers, name)[order]
+        grades = np.frombuffer(self._grades, dtype=np.int8)[order]
+        columns["reference_grade"] = pd.arrays.BooleanArray(grades == 1, grades < 0)
+        return pd.DataFrame({name: columns[name] for name in COLUMNS}, copy=False)
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    times = table["time"].to_numpy()
-    if times.dtype.kind != "M":
-        times = times.astype("int64").astype("datetime64[s]")
-    return table.assign(
-        **{name: table[name].astype(str) for name in TEXTS},
-        **{name: table[name].astype("float64") for name in NUMBERS},
-        time=times,
-        reference_grade=table["reference_grade"].astype("boolean"),
-    )
+def _taken(columns: dict[str, array], name: str) -> np.ndarray:
+    column = columns.pop(name)
+    return np.frombuffer(column, dtype=column.typecode)
+
+
+def _texts(spellings: list[str], codes: np.ndarray) -> pd.api.extensions.ExtensionArray:
+    texts = np.empty(len(spellings), dtype=object)
+    texts[:] = spellings
+    return pd.array(texts[codes], dtype="str")
 
 
 def _refused(path: str | Path, reason: str) -> DeepcamsError:

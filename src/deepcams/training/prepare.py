@@ -25,7 +25,8 @@ def write_shard(fields: str | Path, index: str | Path, degradation: dict) -> Non
     times = field.time.values.astype("datetime64[s]")
     about = {key: field.attrs[key] for key in ("cell_methods", "synthetic") if key in field.attrs}
     whole = read_layout(fields).global_attributes
-    about |= {key: whole[key] for key in ("collection",) if key in whole}
+    about |= {key: whole[key] for key in ("collection", "geoscf_version") if key in whole}
+    about |= {"pollutant": str(field.name)}
     about |= {"source": Path(fields).name}
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     frames = (frame for start in range(0, len(times), FRAMES) for frame in field[start : start + FRAMES].values)

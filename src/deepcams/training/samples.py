@@ -6,7 +6,7 @@ days and the grid's cells tell north from south and east from west.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from deepcams.degrade.operators import margin
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import FACTOR, Grid
 from deepcams.models.sun import sun
-from deepcams.training.domain import MARGIN, changed, degraded, draw_domain, packed
+from deepcams.training.domain import MARGIN, Domain, changed, degraded, draw_domain, packed
 from deepcams.training.shards import Shard
 
 VALIDATION_SHARE = 0.1  # of each month's hours, its last ones
@@ -157,7 +157,7 @@ def _interval(shard: Shard, random: np.random.Generator, drawing: Drawing, part:
         return None
     inputs = frames[[0, 2]]
     if drawing.mixed:
-        domain = draw_domain(random)
+        domain = _domain(shard, random)
         frames = changed(frames, domain)
         if degrading:
             frames = degraded(frames, _grid(shard.fine_grid, *cut), domain)
@@ -191,7 +191,7 @@ def _refinement(shard: Shard, random: np.random.Generator, drawing: Drawing, par
         (around,) = _cut(shard.fine, frame, *cut)
         if not np.isfinite(around).all():
             return None
-        domain = draw_domain(random)
+        domain = _domain(shard, random)
         around = changed(around, domain)
         coarse = packed(degraded(around, _grid(shard.fine_grid, *cut), domain), domain)
         fine = around[tuple(slice(b.start - c.start, b.stop - c.start) for b, c in zip(blocks, cut, strict=True))]
@@ -261,6 +261,12 @@ def _inside(array, halo: int):
     if not halo:
         return array
     return array[halo:-halo] if isinstance(array, range) else array[(slice(halo, -halo),) * array.ndim]
+
+
+def _domain(shard: Shard, random: np.random.Generator) -> Domain:
+    """The domain of one example; what is known of CAMS's packing is of particulate matter."""
+    domain = draw_domain(random)
+    return domain if shard.about.get("pollutant", "pm25").startswith("pm") else replace(domain, packing=0.0)
 
 
 def _grid(grid: Grid, rows: range, columns: range) -> Grid:

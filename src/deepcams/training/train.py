@@ -11,6 +11,7 @@ from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
 from deepcams.models.catalogue import description, make, trainer_of
 from deepcams.models.checkpoint import save
+from deepcams.sources.checks import require_same_version
 from deepcams.training.launch import is_launched, launched
 from deepcams.training.shards import Shard, read_shard
 
@@ -64,10 +65,14 @@ def train(
 
     folders = [Path(path).parent for path in indices]
     shards = [read_shard(folder) for folder in folders]
+    require_same_version({str(folder): shard.about for folder, shard in zip(folders, shards, strict=True)})
     provenance = {
         "code": code,
         "shards": _digests(folders, shards),
-        **{key: shards[0].about.get(key) for key in ("operator", "cell_methods", "collection", "synthetic")},
+        **{
+            key: shards[0].about.get(key)
+            for key in ("operator", "cell_methods", "collection", "geoscf_version", "pollutant", "synthetic")
+        },
     }
     torch.manual_seed(settings.get("training", {}).get("seed", 0))
     module = make(stage, network, settings)

@@ -16,12 +16,13 @@ SLAB = 24  # frames read at once: one day, the time chunk of the workflow's file
 class FieldFile:
     """A file of fields (time, latitude, longitude), north to south; a context manager.
 
-    times : (T,) datetime64[s].  grid : Grid.  attributes : the file's global attributes.
+    variable : which; None: the file's one field.  times : (T,) datetime64[s].  grid : Grid.  attributes : the file's
+    global attributes.
     synthetic : the sentence that marks data of the nature run, None for real data.
     Raises DeepcamsError if the file cannot be opened, lacks the variable or is on another grid.
     """
 
-    def __init__(self, path: str | Path, variable: str = "pm25"):
+    def __init__(self, path: str | Path, variable: str | None = None):
         self.path = Path(path)
         try:
             self._data = xr.open_dataset(self.path, engine="h5netcdf", decode_timedelta=False)
@@ -29,9 +30,15 @@ class FieldFile:
             raise DeepcamsError(
                 f"{self.path} cannot be read as NetCDF ({error}). Delete it and run the workflow again to make it anew."
             ) from error
-        if variable not in self._data or self._data[variable].dims != ("time", "latitude", "longitude"):
+        fields = [
+            str(name) for name, item in self._data.data_vars.items() if item.dims == ("time", "latitude", "longitude")
+        ]
+        if variable is None and len(fields) == 1:
+            variable = fields[0]
+        if variable not in fields:
             self._data.close()
-            raise DeepcamsError(f"{self.path} has no variable {variable}(time, latitude, longitude).")
+            raise DeepcamsError(f"{self.path} has no variable {variable or 'of one field'}(time, latitude, longitude).")
+        self.variable = variable
         self._field = self._data[variable]
         self.times = self._data["time"].values.astype("datetime64[s]")
         self.grid, self._flip, self._shift = from_axes(self._data["latitude"].values, self._data["longitude"].values)

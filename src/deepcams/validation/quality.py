@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from deepcams.errors import DeepcamsError
+from deepcams.pollutants import PM25, Pollutant, station_factor
 
 COLUMNS = (
     "station",
@@ -26,26 +27,28 @@ COLUMNS = (
 class QualitySettings:
     """What a measurement must be like to be used.
 
-    minimum, maximum : µg m-3, both allowed.  averaging_hours : the averaging period that is kept.
-    reference_grade_only : leave out low-cost sensors.
+    minimum, maximum : in the product's units, both allowed; maximum None: the pollutant's `ceiling`.
+    averaging_hours : the averaging period that is kept.
+    reference_grade_only : leave out low-cost sensors.  pollutant : what is measured.
     sentinels : values that stand for "no measurement": networks' codes for missing data, and the instrument codes
     985 and 905 of one supplier (OpenAQ, openaq-averaging).
     """
 
     minimum: float = 0.0
-    maximum: float = 2000.0
+    maximum: float | None = None
     averaging_hours: float = 1.0
     reference_grade_only: bool = False
     sentinels: tuple[float, ...] = (-999.0, -9999.0, -1.0, 985.0, 905.0)
+    pollutant: Pollutant = PM25
 
 
 def control_quality(stations: pd.DataFrame, settings: QualitySettings) -> tuple[pd.DataFrame, dict[str, int]]:
     """Remove unusable measurements.
 
-    stations : rows of the tidy table (columns `COLUMNS`), `value` in µg m-3, `time` the end of the averaging period.
-    Returns the rows kept, with `time` as datetime64[s] UTC and `value` float64, and {step: rows removed} in the
-    order of the steps, with "measurements read" first and "measurements kept" last. Each row is counted once, in
-    the first step that removes it. Raises DeepcamsError if columns are missing.
+    stations : rows of the tidy table (columns `COLUMNS`), `value` in `units`, `time` the end of the averaging period.
+    Returns the rows kept, with `time` as datetime64[s] UTC and `value` float64 in the product's units, and
+    {step: rows removed} in the order of the steps, with "measurements read" first and "measurements kept" last. Each
+    row is counted once, in the first step that removes it. Raises DeepcamsError if columns are missing.
     """
     missing = [column for column in COLUMNS if column not in stations]
     if missing:
@@ -57,13 +60,19 @@ def control_quality(stations: pd.DataFrame, settings: QualitySettings) -> tuple[
         time=as_utc(table["time"]), **{c: pd.to_numeric(table[c], errors="coerce") for c in _NUMBERS}
     ).astype(dict.fromkeys(_NUMBERS, "float64"))
     counts = {"measurements read": len(table)}
+    pollutant = settings.pollutant
+    factors = table["units"].map({text: station_factor(str(text), pollutant) for text in table["units"].unique()})
+    table = table.assign(factor=factors.astype("float64"))
+    # Codes above zero are one supplier's for particulate matter; of gases they are ordinary values.
+    sentinels = [code for code in settings.sentinels if code < 0 or not pollutant.is_gas]
+    highest = pollutant.ceiling if settings.maximum is None else settings.maximum
     for step, bad in (
         ("time not readable", lambda t: t["time"].isna()),
-        ("units not µg/m³", lambda t: ~_is_microgram(t["units"])),
+        (f"units not {'known' if pollutant.is_gas else 'µg/m³'}", lambda t: t["factor"].isna()),
         ("no value", lambda t: t["value"].isna()),
-        ("code for missing data", lambda t: t["value"].isin(settings.sentinels)),
-        ("below the minimum", lambda t: t["value"] < settings.minimum),
-        ("above the maximum", lambda t: t["value"] > settings.maximum),
+        ("code for missing data", lambda t: t["value"].isin(sentinels)),
+        ("below the minimum", lambda t: t["value"] * t["factor"] < settings.minimum),
+        ("above the maximum", lambda t: t["value"] * t["factor"] > highest),
         ("other averaging period", lambda t: (t["averaging_hours"] - settings.averaging_hours).abs().gt(0.01)
          | t["averaging_hours"].isna()),
         ("not of reference grade", lambda t: settings.reference_grade_only & ~_is_true(t["reference_grade"])),
@@ -74,6 +83,7 @@ def control_quality(stations: pd.DataFrame, settings: QualitySettings) -> tuple[
         counts[step] = int((~keep).sum())
         table = table[keep]
     counts["measurements kept"] = len(table)
+    table = table.assign(value=table["value"] * table["factor"]).drop(columns="factor")
     return table.reset_index(drop=True), counts
 
 
@@ -87,12 +97,6 @@ def as_utc(times: pd.Series) -> pd.Series:
 
 
 _NUMBERS = ("value", "latitude", "longitude", "averaging_hours")
-
-
-def _is_microgram(units: pd.Series) -> pd.Series:
-    # µ has two code points, U+00B5 and U+03BC; both occur, and so does plain u.
-    tidy = units.astype("string").str.strip().str.lower().str.replace(r"[\u00b5\u03bc]", "u", regex=True)
-    return tidy.isin(["ug/m3", "ug/m³", "ug m-3", "ug m^-3", "ug/m^3", "ug/m**3"]).fillna(False)
 
 
 def _is_true(flags: pd.Series) -> pd.Series:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path, write_text
+from deepcams.pollutants import PM25, Pollutant
 from deepcams.validation.published import CAVEATS, TABLES, printed_beside
 
 BASELINES = "baselines"  # folder of their scores
@@ -65,6 +66,7 @@ def write_tables(
     layout: str | Path,
     markdown: str | Path,
     notes: Mapping[tuple[float, str], str] | None = None,
+    pollutant: Pollutant = PM25,
 ) -> None:
     """Write every row of the joined scores into `csv`, and the paper's tables into `layout` (CSV) and `markdown`.
 
@@ -80,12 +82,14 @@ def write_tables(
     configured = configured_method(csv)
     own = table[table["configured"] & (degraded == degraded.iloc[0]) & (table["step"] == table["step"].iloc[0])]
     number = int(own["frames"].sum())
-    parts = [f"Averages over frames ({number} in all); RMSE and MAE in µg m⁻³. Configured: {configured}.\n"]
+    parts = [
+        f"Averages over frames ({number} in all); RMSE and MAE in {pollutant.units_label}. Configured: {configured}.\n"
+    ]
     sheets = []
     for step in dict.fromkeys(table["step"]):
         operators = list(dict.fromkeys(degraded[table["step"] == step]))
         own = table[(table["step"] == step) & (degraded == operators[0])]
-        sheet = _side_by_side(stage, step, own, configured)
+        sheet = _side_by_side(stage, step, own, configured, pollutant is PM25)
         sheets.append(sheet.reset_index().assign(step=step))
         parts.append(f"## {HEADINGS.get((stage, step), f'At {step:g}°')}\n")
         parts.append(_markdown(sheet))
@@ -115,12 +119,12 @@ def configured_method(csv: str | Path) -> str:
     return table.loc[table["configured"], "method"].iloc[0]
 
 
-def _side_by_side(stage: str, step: float, table: pd.DataFrame, configured: str) -> pd.DataFrame:
+def _side_by_side(stage: str, step: float, table: pd.DataFrame, configured: str, of_paper: bool) -> pd.DataFrame:
     """Months down and their average; score by score baselines, the configured network, and what the paper prints."""
     names = [name for name in SIDE_BY_SIDE[stage] if name in set(table["method"])]
     names += [configured] if configured not in names else []
     months = list(dict.fromkeys(table["month"]))
-    printed = printed_beside(stage, months) if step == STEP_OF_PAPER else None
+    printed = printed_beside(stage, months) if step == STEP_OF_PAPER and of_paper else None
     columns = {}
     for score in SCORES:
         ours = _of_score(table, score)[[f"{score} {name}" for name in names]]
