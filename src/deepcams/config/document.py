@@ -54,7 +54,7 @@ def training_table() -> str:
 
 def example(schema: dict, defaults: dict) -> str:
     """The example configuration and what the check really says to it."""
-    config = _merged(defaults, yaml.safe_load(EXAMPLE))
+    config = merged(defaults, yaml.safe_load(EXAMPLE))
     try:
         require_valid(config, schema)
     except DeepcamsError as error:
@@ -107,13 +107,13 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _merged(base: dict, change: dict) -> dict:
+def merged(base: dict, change: dict) -> dict:
     """`change` laid over `base`, key by key, as Snakemake does."""
-    merged = dict(base)
+    result = dict(base)
     for key, value in change.items():
-        below = merged.get(key)
-        merged[key] = _merged(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
-    return merged
+        below = result.get(key)
+        result[key] = merged(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
+    return result
 
 
 if __name__ == "__main__":
