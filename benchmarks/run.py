@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chain, files, networks, peers
+from benchmarks import chain, files, networks, peers, retrieval
 from benchmarks.document import table
 from benchmarks.fields import Inputs
 from benchmarks.timing import ROOT, Row, about, spread
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable] = {
     "month": chain.month,
     "memory": chain.memory,
     "planning": chain.planning,
+    "retrieval": retrieval.retrieval,
 }
 OUT = ROOT / "results" / "bench" / "bench.json"
 

@@ -16,6 +16,8 @@ PACKAGE = "deepcams"
 SOURCE = Path(__file__).resolve().parent
 # A new version alone makes nothing stale: what changed with it does.
 UNCOUNTED = {f"{PACKAGE}.version"}
+# Nor does it matter to what a file holds how a service was asked for it.
+UNCOUNTED_PACKAGE = f"{PACKAGE}.sources.services."
 # What is written for people and type checkers, or by some versions of Python only.
 UNCOUNTED_FIELDS = {"kind", "type_comment", "type_params"}
 DATA_SUFFIXES = {".npz", ".json", ".csv", ".yaml", ".html", ".css", ".js"}
@@ -109,7 +111,7 @@ def _source_file(name: str) -> Path | None:
     """The file of module `name`; None for a package (its `__init__` is empty), a name inside a module, or what does not
     count.
     """
-    if name in UNCOUNTED or name.rpartition(".")[0] in UNCOUNTED:
+    if name in UNCOUNTED or name.rpartition(".")[0] in UNCOUNTED or f"{name}.".startswith(UNCOUNTED_PACKAGE):
         return None
     path = SOURCE.joinpath(*name.split(".")[1:])
     if path.with_suffix(".py").is_file():

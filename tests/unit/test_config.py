@@ -172,10 +172,10 @@ SINGLE = [
     ("Report: {dpi: 100}", 'Report: this key is not known; did you mean "report"?'),
     ("encoding: {xyz: 1}", "encoding.xyz: this key is not known; take it out. (encoding has: mantissa_bits, compres"),
     ("experiments: {real: {test: {first: 2018-01}}}", "experiments.real.test: this key is not known"),
-    ("pollutant: ozone", 'pollutant: "ozone" given; allowed: pm25.'),
+    ("pollutant: ozone", 'pollutant: "ozone" given; allowed: pm25, pm10, o3, no2, co or so2.'),
     ('pollutant: "one\\ntwo"', 'pollutant: "one two" given'),
-    ("pollutant: PM2.5", 'pollutant: "PM2.5" given; allowed: pm25. Did you mean "pm25"?'),
-    ("geoscf: {source: Portal}", 'allowed: portal, local or nature_run. Did you mean "portal"?'),
+    ("pollutant: PM2.5", 'pollutant: "PM2.5" given; allowed: pm25, pm10, o3, no2, co or so2. Did you mean "pm25"?'),
+    ("geoscf: {source: Portal}", 'allowed: portal, opendap, local or nature_run. Did you mean "portal"?'),
     ("degradation: {operator: block-mean}", 'Did you mean "block_mean"?'),
     ("spatial: {network: bicubik}", 'Did you mean "bicubic"?'),
     ("spatial: {closure: blockmean}", 'allowed: block_mean, none or null. Did you mean "block_mean"?'),
@@ -284,6 +284,7 @@ CROSSED = [
     ("experiments: {simulation: {test: {last: 2021-01}}}", "experiments.simulation.test: 2020-01 to 2021-01 given"),
     ("cams: {first: 2002-12}", 'cams.first: "2002-12" given; allowed: 2003-01 or later'),
     ("geoscf: {first: 2017-12}", 'geoscf.first: "2017-12" given; allowed: 2018-01 or later'),
+    ("{pollutant: co, recipe: published}", "allowed for the pollutant co: corrected."),
     ("geoscf: {last: 2026-01}", 'geoscf.last: "2026-01" given; allowed: 2025-12 or earlier'),
     (
         "openaq: {first: 2021-01, last: 2021-12}",
@@ -304,6 +305,20 @@ CROSSED = [
     ("cams: {source: local, path: '{year}-{month}-{day}.nc'}", "no other braces"),
     ("cams: {path: '{year}-{month}.nc'}", "allowed for source ads: null. Only source local reads files."),
     ("geoscf: {source: local}", "geoscf.path: nothing (null) given; allowed for source local: a folder."),
+    ("pollutant: pm10", "allowed with geoscf.collection aqc_tavg_1hr_g1440x721_v1: pm25, o3, no2, co, so2."),
+    ("{pollutant: co, recipe: published}", "allowed for the pollutant co: corrected."),
+    ("geoscf: {last: 2026-01}", "allowed: 2025-12 or earlier, the last whole month of version 1."),
+    (
+        "{geoscf: {collection: aqc_tavg_1hr_glo_L1440x721_slv, first: 2018-01, last: 2020-12}}",
+        "allowed for aqc_tavg_1hr_glo_L1440x721_slv: 2025-09 or later. Months before are of version 1",
+    ),
+    ("geoscf: {source: opendap}", "allowed for the whole globe: portal. OPeNDAP is for small regions."),
+    (
+        "{geoscf: {source: opendap}, region: {north: 45, west: -90, south: -45, east: 90}}",
+        "allowed for a region of 496,129 fine nodes with its halo: portal.",
+    ),
+    ("meteorology: {source: local}", "meteorology.path: nothing (null) given; allowed for source local: a folder."),
+    ("weather_stations: {path: data}", 'weather_stations.path: "data" given; allowed for source isd_lite: null.'),
     ("geoscf: {path: data}", 'geoscf.path: "data" given; allowed for source portal: null.'),
     ("openaq: {source: local}", "openaq.path: nothing (null) given; allowed for source local: a folder."),
     ("openaq: {path: data}", 'openaq.path: "data" given; allowed for source archive: null.'),
@@ -314,6 +329,19 @@ CROSSED = [
     ("results: ./results/tiny/new", "results/tiny is kept for synthetic runs"),
     ("validation: {minimum: 2000}", "validation.minimum: 2000 given; allowed: less than validation.maximum, 2000.0."),
 ]
+
+
+@pytest.mark.parametrize("url", ["https://me:secret-word@host", "host/path", "https://host/", "https://host/?key=1"])
+def test_addresses_hold_neither_passwords_nor_queries_and_none_is_shown(url):
+    found = problems(changed(f"services: {{portal: {{url: '{url}'}}}}"), SCHEMA)
+    assert len(found) == 1, found
+    assert "allowed: an address that begins with https:// or http://" in found[0]
+    assert "secret-word" not in found[0]
+
+
+def test_the_nature_run_is_of_pm25_alone():
+    found = problems(changed("pollutant: o3", "demo"), SCHEMA)
+    assert found == ["pollutant: o3 given; allowed where the sources are nature_run: pm25. It simulates no other."]
 
 
 @pytest.mark.parametrize(("change", "expected"), CROSSED)

@@ -142,3 +142,17 @@ def test_planning_three_years_of_stations_takes_moments(tmp_path):
     found = {fingerprint("openaq", str(tmp_path), month) for month in months}
     assert time.process_time() - start < 3 * stations / 300
     assert len(found) == len(months)
+
+
+def test_weather_is_told_by_the_years_files_and_the_list_of_stations(tmp_path):
+    assert fingerprint("weather_stations", str(tmp_path), "2018-02") is None
+    folder = tmp_path / "isd-lite/2018"
+    folder.mkdir(parents=True)
+    (folder / "724940-23234-2018.gz").write_bytes(b"one")
+    first = fingerprint("weather_stations", str(tmp_path), "2018-02")
+    assert first == fingerprint("weather_stations", str(tmp_path), "2018-03")
+    assert fingerprint("weather_stations", str(tmp_path), "2019-02") is None
+    (tmp_path / "isd-history.csv").write_text("stations")
+    second = fingerprint("weather_stations", str(tmp_path), "2018-02")
+    (folder / "724940-23234-2018.gz").write_bytes(b"other")
+    assert len({first, second, fingerprint("weather_stations", str(tmp_path), "2018-02")}) == 3

@@ -134,7 +134,9 @@ def test_snakemake_line_plans_without_accounts(call, checkout):
         text=True,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    said = "digraph" if "--rulegraph" in call else "nlock" if "--unlock" in call else "downscale_spatial"
+    fetches = "--until" in call or any("raw/" in word for word in call)
+    said = "retrieve_" if fetches else "downscale_spatial"
+    said = "digraph" if "--rulegraph" in call else "nlock" if "--unlock" in call else said
     assert said in process.stdout + process.stderr
 
 

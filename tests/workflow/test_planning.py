@@ -160,11 +160,18 @@ def test_a_real_run_without_credentials_stops_before_the_first_job_in_one_senten
     assert not (checkout.path / "results").exists()
 
 
-def test_with_credentials_the_run_says_what_this_version_can_fetch(checkout):
-    process = checkout.snakemake("all", configfile=None, ADSAPI_KEY="not-a-real-key")
+def test_where_nothing_answers_a_job_ends_after_its_tries_in_one_sentence(checkout):
+    (checkout.path / "nobody.yaml").write_text(
+        'services: {tries: 2, wait: 0.01, ads: {url: "http://127.0.0.1:9/api"}, patience: 5}\n'
+    )
+    target = "results/raw/cams/2015-01.nc"
+    process = checkout.snakemake(target, "--retries", "0", configfile="nobody.yaml", ADSAPI_KEY="not-a-real-key")
     assert process.returncode != 0
-    assert "cams.source: local" in process.stdout
-    assert "not-a-real-key" not in process.stdout
+    log = (checkout.path / "results/logs/retrieve_cams/2015-01.log").read_text()
+    errors = [line for line in log.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1 and "refused the connection" in errors[0], log
+    assert "Traceback" not in process.stdout + log and "not-a-real-key" not in process.stdout + log
+    assert not (checkout.path / target).exists()
 
 
 def test_a_year_outside_the_record_is_refused(checkout):

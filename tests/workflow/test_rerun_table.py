@@ -89,7 +89,7 @@ EDITS = [
      ("degrade_geoscf *", *DATA)),
     ("the assembly", "src/deepcams/product/year.py", "    join_files(", "    assert months\n    join_files(", ASSEMBLY),
     ("the version", "src/deepcams/version.py", '"0.1.0"', '"0.2.0"', ()),
-    ("the quality control", "src/deepcams/validation/quality.py", "2000.0", "1999.0", STATIONS),
+    ("the quality control", "src/deepcams/validation/quality.py", "905.0", "906.0", STATIONS),
     ("a network for time", "src/deepcams/models/flow_residual.py", *IMPORT,
      (*TRAIN_TEMPORAL, *TEMPORAL, *SHIPPED["temporal"])),
     ("a network for space", "src/deepcams/models/pixel_shuffle.py", *IMPORT,

@@ -35,10 +35,15 @@ wildcard_constraints:
 
 
 STAGES = ("temporal", "spatial")
-RESULTS = config["results"]
+# PM2.5 lies at the top; each other pollutant has a folder of its own beside the years of the products.
+RESULTS = (
+    config["results"]
+    if config["pollutant"] == "pm25"
+    else f"{config['results']}/{config['pollutant']}"
+)
 REGION = config["region"]
 SYNTHETIC = config["cams"]["source"] == "nature_run"
-HALO = 31  # coarse nodes kept around a region: 4 for closure, 6 for a network in space, 21 for one in time
+HALO = chosen.HALO
 
 RAW_CAMS = f"{RESULTS}/raw/cams/{{year}}-{{month}}.nc"
 RAW_GEOSCF = f"{RESULTS}/raw/geoscf/{{year}}-{{month}}.nc"
@@ -49,7 +54,9 @@ SHARDS = f"{RESULTS}/shards/{{year}}-{{month}}"
 MODEL = f"{RESULTS}/models/{{experiment}}/{{stage}}/{{network}}/model.safetensors"
 TEMPORAL_MONTH = f"{RESULTS}/temporal/{{year}}-{{month}}.nc"
 SPATIAL_MONTH = f"{RESULTS}/spatial/{{year}}-{{month}}.nc"
-YEAR_PRODUCT = f"{RESULTS}/{{year}}/{config['pollutant']}_hourly.nc"
+RAW_METEOROLOGY = f"{config['results']}/raw/meteorology/{{year}}-{{month}}.nc"
+RAW_WEATHER = f"{config['results']}/raw/weather/{{year}}-{{month}}.csv.gz"
+YEAR_PRODUCT = f"{config['results']}/{{year}}/{config['pollutant']}_hourly.nc"
 COLLOCATED = f"{RESULTS}/collocated/{{year}}-{{month}}.csv.gz"
 
 
@@ -169,10 +176,13 @@ def configured(*stages):
 def require_access(dag):
     """Stop before the first job if a service is needed that cannot be used: one sentence, no traceback."""
     due = {job.rule.name for job in dag.needrun_jobs()}
-    for source in ("cams", "geoscf", "openaq"):
+    for source in ("cams", "geoscf", "openaq", "meteorology", "weather_stations"):
         if f"retrieve_{source}" in due:
             problem = access_problem(
-                source, config[source]["source"], config[source]["path"]
+                source,
+                config[source]["source"],
+                config[source]["path"],
+                graded=config["validation"]["reference_grade_only"],
             )
             if problem:
                 sys.exit(f"ERROR: {problem}")

@@ -166,6 +166,7 @@ rule summarise_evaluation:
         runtime=20,
     params:
         code=script_digest("summarise_evaluation.py"),
+        pollutant=config["pollutant"],
         configured={
             stage: list(scored_methods(stage))[-1] for stage in EVALUATION_STAGES
         },

@@ -37,11 +37,14 @@ def source_content(source):
 
 
 def source_settings(source):
-    """Parameter: where month files of `source` come from. The period is left out: adding a year reruns no month."""
+    """Parameter: where month files of `source` come from.
+
+    The period is left out: adding a year reruns no month. So is how much may be missing, which changes no month that is there.
+    """
     section = {
         key: value
         for key, value in config[source].items()
-        if key not in ("first", "last")
+        if key not in ("first", "last", "max_missing")
     }
     if section["source"] == "nature_run":
         section["path"] = (
@@ -53,6 +56,25 @@ def source_settings(source):
             }[source]
         )
     return section
+
+
+def reading_code(source):
+    """Parameter: digest of the code that reads a source's files; none for what a service delivers.
+
+    A month that was fetched is fetched again when something else is asked for, never because this program changed: that
+    would cost months of waiting. `--forcerun retrieve_cams` does it where it is wanted.
+    """
+    if fetched_from(source):
+        return None
+    return script_digest(f"retrieve_{source}.py")
+
+
+def fetched_from(source, *services):
+    """Resource: whether jobs of a source fetch from a service, one of those named if any are; 0 or 1."""
+    chosen_one = config[source]["source"]
+    if services:
+        return int(chosen_one in services)
+    return int(chosen_one not in ("local", "nature_run"))
 
 
 def restart_files(wildcards):

@@ -56,6 +56,7 @@ rule plot_year:
         runtime=60,
     params:
         code=script_digest("plot_year.py"),
+        pollutant=config["pollutant"],
         settings=config["report"],
     script:
         "../scripts/plot_year.py"
@@ -84,6 +85,7 @@ rule plot_zoom:
         runtime=10,
     params:
         code=script_digest("plot_zoom.py"),
+        pollutant=config["pollutant"],
         dpi=config["report"]["dpi"],
     script:
         "../scripts/plot_zoom.py"
@@ -124,6 +126,7 @@ rule write_year_report:
         runtime=10,
     params:
         code=script_digest("write_year_report.py"),
+        pollutant=config["pollutant"],
         dpi=config["report"]["dpi"],
         details={
             "region": REGION or "global",
@@ -166,5 +169,6 @@ rule write_report:
         runtime=10,
     params:
         code=script_digest("write_report.py"),
+        pollutant=config["pollutant"],
     script:
         "../scripts/write_report.py"

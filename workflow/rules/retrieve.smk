@@ -37,9 +37,9 @@ rule simulate_nature_run:
 
 
 rule retrieve_cams:
-    """A month of CAMS EAC4 surface PM2.5 with the next day's 00 UTC.
+    """A month of the pollutant near the surface in CAMS EAC4, with the next day's 00 UTC.
 
-    Out: pm25(time, latitude, longitude), ug m-3, 0.75°, 3-hourly instants; region and halo only.
+    Out: pm25(time, latitude, longitude), ug m-3, 0.75°, 3-hourly instants; region and halo only. Gases in nmol mol-1.
     """
     input:
         files=source_files("cams"),
@@ -50,15 +50,17 @@ rule retrieve_cams:
         f"{RESULTS}/logs/retrieve_cams/{{year}}-{{month}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/retrieve_cams/{{year}}-{{month}}.jsonl"
+    retries: 3 * fetched_from("cams")
     conda:
-        "../../envs/base.yaml"
+        "../../envs/retrieve.yaml"
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=120,
-        ads_requests=1,
+        runtime=1560 if fetched_from("cams") else 120,  # requests queue at the store
+        ads_requests=fetched_from("cams"),
     params:
-        code=script_digest("retrieve_cams.py"),
+        code=reading_code("cams"),
+        pollutant=config["pollutant"],
         settings=source_settings("cams"),
         content=source_content("cams"),
         region=REGION,
@@ -69,9 +71,10 @@ rule retrieve_cams:
 
 
 rule retrieve_geoscf:
-    """A month of hourly GEOS-CF surface PM2.5 with the next day's first hour.
+    """A month of the pollutant near the surface in GEOS-CF, hourly, with the next day's first hour.
 
     Out: pm25(time, latitude, longitude), ug m-3, 0.25°, hourly means at hh:30 or instants at hh:00; missing hours NaN.
+    Gases in nmol mol-1.
     """
     input:
         files=source_files("geoscf"),
@@ -82,14 +85,17 @@ rule retrieve_geoscf:
         f"{RESULTS}/logs/retrieve_geoscf/{{year}}-{{month}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/retrieve_geoscf/{{year}}-{{month}}.jsonl"
+    retries: 3 * fetched_from("geoscf")
     conda:
-        "../../envs/base.yaml"
+        "../../envs/retrieve.yaml"
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=720,
+        runtime=1440 if fetched_from("geoscf") else 720,
+        nasa_jobs=fetched_from("geoscf"),
     params:
-        code=script_digest("retrieve_geoscf.py"),
+        code=reading_code("geoscf"),
+        pollutant=config["pollutant"],
         settings=source_settings("geoscf"),
         content=source_content("geoscf"),
         region=REGION,
@@ -112,16 +118,82 @@ rule retrieve_openaq:
         f"{RESULTS}/logs/retrieve_openaq/{{year}}-{{month}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/retrieve_openaq/{{year}}-{{month}}.jsonl"
+    retries: 3 * fetched_from("openaq")
     conda:
-        "../../envs/base.yaml"
+        "../../envs/retrieve.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=720,
+        openaq_jobs=fetched_from("openaq"),
     params:
-        code=script_digest("retrieve_openaq.py"),
+        code=reading_code("openaq"),
+        pollutant=config["pollutant"],
         settings=source_settings("openaq"),
         content=source_content("openaq"),
         region=REGION,
     script:
         "../scripts/retrieve_openaq.py"
+
+
+rule retrieve_meteorology:
+    """A month of humidity and wind near the ground in GEOS-CF, for station fusion.
+
+    Out: relative_humidity (1) and wind_speed (m s-1), each (time, latitude, longitude), 0.25°, hourly means at hh:30.
+    """
+    input:
+        files=source_files("meteorology"),
+    output:
+        fields=RAW_METEOROLOGY,
+        checksum=sidecar(RAW_METEOROLOGY),
+    log:
+        f"{RESULTS}/logs/retrieve_meteorology/{{year}}-{{month}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/retrieve_meteorology/{{year}}-{{month}}.jsonl"
+    retries: 3 * fetched_from("meteorology")
+    conda:
+        "../../envs/retrieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+        nasa_jobs=fetched_from("meteorology"),
+    params:
+        code=reading_code("meteorology"),
+        settings=source_settings("meteorology"),
+        content=source_content("meteorology"),
+        region=REGION,
+        halo=HALO,
+    script:
+        "../scripts/retrieve_meteorology.py"
+
+
+rule retrieve_weather_stations:
+    """A month of weather at stations (NOAA's ISD-lite), for station fusion.
+
+    Out: CSV table: station, place, time (UTC), temperature, dew point, relative humidity, wind.
+    """
+    input:
+        files=source_files("weather_stations"),
+    output:
+        table=RAW_WEATHER,
+        checksum=sidecar(RAW_WEATHER),
+    log:
+        f"{RESULTS}/logs/retrieve_weather_stations/{{year}}-{{month}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/retrieve_weather_stations/{{year}}-{{month}}.jsonl"
+    retries: 3 * fetched_from("weather_stations")
+    conda:
+        "../../envs/retrieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=720,
+        noaa_jobs=fetched_from("weather_stations"),
+    params:
+        code=reading_code("weather_stations"),
+        settings=source_settings("weather_stations"),
+        content=source_content("weather_stations"),
+        region=REGION,
+    script:
+        "../scripts/retrieve_weather_stations.py"

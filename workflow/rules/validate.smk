@@ -32,6 +32,7 @@ rule collocate_stations:
         runtime=60,
     params:
         code=script_digest("collocate_stations.py"),
+        pollutant=config["pollutant"],
         settings=config["validation"],
     script:
         "../scripts/collocate_stations.py"

@@ -2,6 +2,7 @@
 
 from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.logs import job_log
+from deepcams.pollutants import POLLUTANTS
 from deepcams.validation.collocation import CollocationSettings, collocate_month
 from deepcams.validation.quality import QualitySettings
 
@@ -13,7 +14,9 @@ with job_log(snakemake.log[0]):
         snakemake.input.stations,
         snakemake.output.table,
         snakemake.output.counts,
-        CollocationSettings(quality=QualitySettings(**snakemake.params.settings)),
+        CollocationSettings(
+            quality=QualitySettings(**snakemake.params.settings, pollutant=POLLUTANTS[snakemake.params.pollutant])
+        ),
         product_neighbours=snakemake.input.get("previous_product", []),
         coarse_neighbours=snakemake.input.get("previous_coarse", []),
     )

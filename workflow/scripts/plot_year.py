@@ -3,8 +3,10 @@
 from deepcams.files.checksum import check_inputs
 from deepcams.logs import job_log
 from deepcams.report.plot import plot_year
+from deepcams.report.quantity import show
 
 with job_log(snakemake.log[0]):
+    show(snakemake.params.pollutant)
     check_inputs(snakemake.input)
     files = snakemake.input
     plot_year(

@@ -2,10 +2,12 @@
 
 from deepcams.files.atomic import atomic_path
 from deepcams.logs import job_log
+from deepcams.pollutants import POLLUTANTS
 from deepcams.validation.skill import compare, notes, write_skill
 from deepcams.validation.tables import join, write_tables
 
 with job_log(snakemake.log[0]):
+    pollutant = POLLUTANTS[snakemake.params.pollutant]
     for stage, configured in snakemake.params.configured.items():
         out = {kind: snakemake.output[f"{stage}_{kind}"] for kind in ("csv", "table", "md", "days", "skill")}
         days = join(snakemake.input[f"{stage}_days"], configured)
@@ -14,4 +16,4 @@ with job_log(snakemake.log[0]):
         rows = compare(stage, days)
         write_skill(rows, out["skill"])
         scores = join(snakemake.input[stage], configured)
-        write_tables(stage, scores, out["csv"], out["table"], out["md"], notes(rows))
+        write_tables(stage, scores, out["csv"], out["table"], out["md"], notes(rows), pollutant)

@@ -2,6 +2,8 @@
 
 from deepcams.logs import job_log
 from deepcams.report.page import write_index
+from deepcams.report.quantity import show
 
 with job_log(snakemake.log[0]):
+    show(snakemake.params.pollutant)
     write_index(snakemake.output.page, summaries=snakemake.input.summaries)

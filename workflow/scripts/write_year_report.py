@@ -5,6 +5,7 @@ from pathlib import Path
 from deepcams.logs import job_log
 from deepcams.report.networks import Evaluation
 from deepcams.report.page import write_year_report
+from deepcams.report.quantity import show
 from deepcams.report.skill_figure import compare_by_month, differences, months
 from deepcams.report.style import save_png
 from deepcams.report.training_figure import read_curves, training
@@ -35,6 +36,7 @@ def caption(curves: str) -> str:
 
 
 with job_log(snakemake.log[0]):
+    show(snakemake.params.pollutant)
     files, out, dpi = snakemake.input, snakemake.output, snakemake.params.dpi
     tables, skill, days = (
         {Path(path).stem.removesuffix(ending): path for path in paths}

@@ -3,7 +3,6 @@
 A condition gets the values at the paths beside it in `CONDITIONS`, each of which is right by itself.
 """
 
-import posixpath
 from collections.abc import Callable
 from datetime import date
 
@@ -22,14 +21,24 @@ from deepcams.config.networks import (
     shape,
     usual_patch,
 )
-from deepcams.config.words import short
+from deepcams.config.source_conditions import (
+    carried,
+    eac4_record,
+    geoscf_record,
+    in_order,
+    inside_geoscf,
+    local_has_path,
+    not_mixed,
+    overlap,
+    recipe_for,
+    small_for_opendap,
+    something_to_validate,
+    span,
+)
 from deepcams.grid.nodes import Region, region_problems
+from deepcams.pollutants import POLLUTANTS
 
-FIRST_EAC4 = "2003-01"
-FIRST_GEOSCF, LAST_GEOSCF = "2018-01", "2025-12"  # version 1 ends on 2026-01-02
 FEWEST_NODES = 4  # a cubic stencil
-PRODUCTION_ROOT = "results"
-SYNTHETIC_ROOTS = ("results/demo", "results/tiny")
 
 
 def region_on_nodes(region: dict | None) -> list[str]:
@@ -64,107 +73,19 @@ def ordered(path: str) -> Callable[[str, str], list[str]]:
     return condition
 
 
-def inside_geoscf(path: str) -> Callable[[dict, str, str], list[str]]:
-    """A condition: the months at `path` are inside the record of GEOS-CF."""
-
-    def condition(period: dict, first: str, last: str) -> list[str]:
-        if not (_in_order(period) and first <= last):
-            return []  # told already
-        if first <= period["first"] and period["last"] <= last:
-            return []
-        return [f"{path}: {_span(period)} given; allowed: months within geoscf, {first} to {last}."]
-
-    return condition
-
-
 def scored_apart(train: dict, test: dict) -> list[str]:
     """No network is scored on months it has learnt from."""
-    if not (_in_order(train) and _in_order(test)) or not _overlap(train, test):
+    if not (in_order(train) and in_order(test)) or not overlap(train, test):
         return []
     return [
-        f"experiments.simulation.test: {_span(test)} given; allowed: months that are not among the training months, "
-        f"{_span(train)}."
+        f"experiments.simulation.test: {span(test)} given; allowed: months that are not among the training months, "
+        f"{span(train)}."
     ]
 
 
-def eac4_record(source: str, first: str) -> list[str]:
-    """The Atmosphere Data Store has the month."""
-    if source != "ads" or first >= FIRST_EAC4:
-        return []
-    return [f'cams.first: "{first}" given; allowed: {FIRST_EAC4} or later, where EAC4 begins.']
-
-
-def geoscf_record(source: str, first: str, last: str) -> list[str]:
-    """The portal has the months."""
-    if source != "portal":
-        return []
-    found = []
-    if first < FIRST_GEOSCF:
-        found.append(f'geoscf.first: "{first}" given; allowed: {FIRST_GEOSCF} or later, where the portal begins.')
-    if last > LAST_GEOSCF:
-        found.append(f'geoscf.last: "{last}" given; allowed: {LAST_GEOSCF} or earlier, the last whole month there.')
-    return found
-
-
-def something_to_validate(cams: dict, openaq: dict) -> list[str]:
-    """Measurements and product have a month in common."""
-    if not (_in_order(cams) and _in_order(openaq)) or _overlap(cams, openaq):
-        return []
-    return [
-        f"openaq: measurements of {_span(openaq)} given; allowed: at least one month of the product's, {_span(cams)}."
-    ]
-
-
-def local_has_path(name: str) -> Callable[[str, str | None], list[str]]:
-    """A condition: `local` says where, and nothing else does."""
-
-    def condition(source: str, path: str | None) -> list[str]:
-        if source == "local" and path is None:
-            wanted = 'a pattern such as "data/cams/{year}-{month}.nc"' if name == "cams" else "a folder"
-            return [f"{name}.path: nothing (null) given; allowed for source local: {wanted}."]
-        if source != "local" and path is not None:
-            return [
-                f'{name}.path: "{short(path)}" given; allowed for source {source}: null. Only source local reads files.'
-            ]
-        if name == "cams" and path is not None:
-            missing = [part for part in ("{year}", "{month}") if part not in path]
-            rest = path.replace("{year}", "").replace("{month}", "")
-            if missing or "{" in rest or "}" in rest:
-                return [
-                    f'cams.path: "{short(path)}" given; allowed: a pattern with {{year}} and {{month}} in it and no '
-                    "other braces, such as data/cams/{year}-{month}.nc."
-                ]
-        return []
-
-    return condition
-
-
-def not_mixed(results: str, cams: str, geoscf: str, openaq: str) -> list[str]:
-    """Synthetic and real data never meet, neither in one run nor in one folder."""
-    synthetic = [source == "nature_run" for source in (cams, geoscf, openaq)]
-    root = posixpath.normpath(results)
-    given = f"cams {cams}, geoscf {geoscf}, openaq {openaq}"
-    if any(synthetic) and not all(synthetic):
-        return [
-            f"cams.source, geoscf.source, openaq.source: synthetic and real data mixed ({given}); "
-            "allowed: nature_run for all three, or for none."
-        ]
-    if all(synthetic) and _is_production_root(root):
-        return [
-            f'results: "{short(results)}" given, where the real product belongs; allowed for a synthetic run: a folder '
-            "of its own, such as results/demo."
-        ]
-    kept = next((folder for folder in SYNTHETIC_ROOTS if f"/{folder}/" in f"/{root}/"), None)
-    if not any(synthetic) and kept:
-        return [
-            f'results: "{short(results)}" given, but {kept} is kept for synthetic runs; allowed for real data: another '
-            "folder, such as results."
-        ]
-    return []
-
-
-def limits_in_order(minimum: float, maximum: float) -> list[str]:
+def limits_in_order(minimum: float, maximum: float | None, pollutant: str) -> list[str]:
     """Some value is between the limits."""
+    maximum = POLLUTANTS[pollutant].ceiling if maximum is None else maximum
     if minimum < maximum:
         return []
     return [f"validation.minimum: {minimum} given; allowed: less than validation.maximum, {maximum}."]
@@ -303,7 +224,12 @@ CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
     (("cams.source", "cams.first"), eac4_record),
     (("geoscf.source", "geoscf.path"), local_has_path("geoscf")),
     (("geoscf.first", "geoscf.last"), ordered("geoscf")),
-    (("geoscf.source", "geoscf.first", "geoscf.last"), geoscf_record),
+    (("geoscf.source", "geoscf.collection", "geoscf.first", "geoscf.last"), geoscf_record),
+    (("geoscf.source", "region"), small_for_opendap),
+    (("pollutant", "geoscf.source", "geoscf.collection"), carried),
+    (("pollutant", "recipe"), recipe_for),
+    (("meteorology.source", "meteorology.path"), local_has_path("meteorology")),
+    (("weather_stations.source", "weather_stations.path"), local_has_path("weather_stations")),
     (("openaq.source", "openaq.path"), local_has_path("openaq")),
     (("openaq.first", "openaq.last"), ordered("openaq")),
     (
@@ -352,22 +278,5 @@ CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
         ((f"{stage}.training.latitude_weights", "networks", "recipe", f"{stage}.network"), rows_have_latitudes(stage))
         for stage in LEARNING
     ),
-    (("validation.minimum", "validation.maximum"), limits_in_order),
+    (("validation.minimum", "validation.maximum", "pollutant"), limits_in_order),
 ]
-
-
-def _in_order(period: dict) -> bool:
-    return period["first"] <= period["last"]
-
-
-def _overlap(one: dict, other: dict) -> bool:
-    return one["first"] <= other["last"] and other["first"] <= one["last"]
-
-
-def _span(period: dict) -> str:
-    return f"{period['first']} to {period['last']}" if period["first"] != period["last"] else period["first"]
-
-
-def _is_production_root(root: str) -> bool:
-    """Whether a folder is called `results`, as the production one is, or lies above where that is looked for."""
-    return posixpath.basename(root) in (PRODUCTION_ROOT, ".", "..", "")

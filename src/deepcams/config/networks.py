@@ -64,6 +64,7 @@ EXAMPLES = {
 MEANS = ("workers", "processes")  # of a training; they change nothing that is learnt, or only its last digits
 PATCH_UNITS = {"coarse": "coarse nodes", "fine": "cells of 0.25°", "both": "nodes of 0.75° or 0.25°"}
 # Coarse nodes that are cut around a patch, for the network or for bicubic interpolation, which it is compared with.
+HALO = 31  # coarse nodes kept around a region: 4 for closure, 6 for a network in space, 21 for one in time
 HALOS = {"flow_residual": 21, "abpn": 3, "pixel_shuffle": 6}
 XVFI_STRIDE = 16  # at full resolution; twice as much with each level below
 

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import re
 
 
 def is_whole(value: object) -> bool:
@@ -41,7 +42,8 @@ def shown(value: object) -> str:
         return "a list of " + (f"{len(value)} values" if len(value) != 1 else "one value")
     if isinstance(value, str):
         numeric = " (text, not a number)" if reads_as_number(value) else ""
-        return quoted(short(value)) + numeric
+        # Whoever puts a password into an address is told so without it.
+        return quoted(short(re.sub(r"//[^/@]*@", "//…@", value))) + numeric
     return short(str(value))
 
 

@@ -21,12 +21,13 @@ def fingerprint(source: str, path: str, month: str) -> str | None:
     """Digest of the files behind a month: 16 hexadecimal digits, or None where there are none.
 
     A CAMS month is one file (and the next, for the frame at 00 UTC), told by its content; a content that was read once
-    is remembered with the file's size and time stamp. GEOS-CF and OpenAQ are hundreds of files a month, told by
-    their names and sizes, because reading a terabyte before every run is not an option.
+    is remembered with the file's size and time stamp. GEOS-CF, OpenAQ and weather stations are hundreds of files a
+    month, told by their names and sizes, because reading a terabyte before every run is not an option.
     """
     if source == "cams":
         return _cams(path, Month.parse(month))
-    listing = (_geoscf if source == "geoscf" else _openaq)(Path(path), Month.parse(month))
+    listings = {"geoscf": _geoscf, "meteorology": _geoscf, "openaq": _openaq, "weather_stations": _weather}
+    listing = listings[source](Path(path), Month.parse(month))
     return _short("\n".join(sorted(listing))) if listing else None
 
 
@@ -45,6 +46,15 @@ def _geoscf(root: Path, month: Month) -> list[str]:
             # The last of the days is the next month's first.
             stamp = f".{year}{number}{day}_" + ("00" if day == "01" and f"{year}-{number}" != str(month) else "")
             found += [f"{folder}/{name} {size}" for name, size in _sizes(folder, ".nc4") if stamp in name]
+    return _below(root, found)
+
+
+def _weather(root: Path, month: Month) -> list[str]:
+    """Names and sizes of the stations' files of the year, and of their list."""
+    places, inside = root / "isd-history.csv", f"{root}/isd-lite/{month.year:04d}"
+    found = [f"{inside}/{name} {size}" for name, size in _sizes(inside, ".gz")]
+    if found and places.is_file():
+        found.append(f"{places} {places.stat().st_size}")
     return _below(root, found)
 
 
