@@ -2,13 +2,12 @@
 
 from contextlib import nullcontext
 
-from deepcams.sources.isd import retrieve_month, write_table
-
 from deepcams.calendar import Month
 from deepcams.files.checksum import write_sidecar
 from deepcams.files.workspace import workspace
 from deepcams.grid.nodes import Region
 from deepcams.logs import job_log
+from deepcams.sources.isd import retrieve_month, write_table
 
 with job_log(snakemake.log[0]):
     settings, region = snakemake.params.settings, snakemake.params.region
