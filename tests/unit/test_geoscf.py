@@ -374,7 +374,7 @@ def test_other_pollutants_come_in_their_own_units(tmp_path, name, pollutant, uni
     )
     with pytest.raises(DeepcamsError, match="units cannot be"):
         read_geoscf(
-            write(tmp_path / "g.nc", FIRST, concentrations() / 1e5 / factor, name=name, units=units), pollutant=item
+            write(tmp_path / "g.nc", FIRST, concentrations() / 1e8 / factor, name=name, units=units), pollutant=item
         )
     with pytest.raises(DeepcamsError, match=item.label):
         read_geoscf(write(tmp_path / "h.nc", FIRST, concentrations(), name=name, units="K"), pollutant=item)

@@ -36,7 +36,7 @@ SECRETS = {
     "OPENAQ_API_KEY": "ab" * 24 + "planted0deadbeef",
     "EARTHDATA_TOKEN": "planted.token-of-earthdata.0123456789",
 }
-MONTHS = ("2019-12", "2020-01")
+MONTH, MONTHS = "2020-01", ("2019-12", "2020-01")  # of the product, and of what networks learn from and are scored by
 ROOT = "results/fetched"
 
 
@@ -49,6 +49,9 @@ class World:
         settings |= {"results": ROOT}
         for name, source in (("cams", "ads"), ("geoscf", "portal"), ("openaq", "archive")):
             settings[name]["source"] = source
+        # For speed alone: the product is of one month, and few of the fields are scored.
+        settings["cams"]["first"] = settings["openaq"]["first"] = MONTH
+        settings["experiments"]["simulation"]["every"] = 31
         settings["services"] = {
             "tries": 3,
             "wait": 0.05,
@@ -63,6 +66,11 @@ class World:
 
     def write(self, name="fetched.yaml", **changes):
         (self.checkout.path / name).write_text(yaml.safe_dump(self.settings | changes))
+
+    def keep_three_days(self):
+        """The portal lacks all others, which is allowed: the stand-in makes files of other fields one by one."""
+        self.portal.fail(r"/D(0[4-9]|[12]\d|3\d)/", Answer(404))
+        self.settings["geoscf"]["max_missing"] = 0.95
 
     def snakemake(self, *arguments, configfile="fetched.yaml", **environment):
         environment = SECRETS | environment
@@ -100,13 +108,12 @@ def fetched(world):
 
 def test_everything_is_made_from_the_services(fetched):
     root = fetched.checkout.path / ROOT
-    for name in ("2019/pm25_hourly.nc", "2020/pm25_hourly.nc", "report/index.html", "report/2020/index.html"):
-        assert (root / name).is_file() or (root / name.replace("/index", "")).is_file(), name
+    for name in ("2020/pm25_hourly.nc", "report/index.html", "evaluation/joint.md", "validation/2020/summary.json"):
+        assert (root / name).is_file(), name
     assert leftovers(root) == []
 
 
-@pytest.mark.parametrize("source", ["cams", "geoscf"])
-@pytest.mark.parametrize("month", MONTHS)
+@pytest.mark.parametrize(("source", "month"), [("cams", MONTH), *(("geoscf", month) for month in MONTHS)])
 def test_fetched_months_equal_delivered_ones(fetched, finished, source, month):
     ours, theirs = (
         folder / f"raw/{source}/{month}.nc" for folder in (fetched.checkout.path / ROOT, finished.path / "results/tiny")
@@ -116,22 +123,20 @@ def test_fetched_months_equal_delivered_ones(fetched, finished, source, month):
     np.testing.assert_array_equal(read_layout(ours).times, read_layout(theirs).times)
 
 
-@pytest.mark.parametrize("month", MONTHS)
-def test_fetched_tables_equal_delivered_ones_byte_by_byte(fetched, finished, month):
-    name = f"raw/openaq/{month}.csv.gz"
+def test_fetched_tables_equal_delivered_ones_byte_by_byte(fetched, finished):
+    name = f"raw/openaq/{MONTH}.csv.gz"
     assert (fetched.checkout.path / ROOT / name).read_bytes() == (finished.path / "results/tiny" / name).read_bytes()
 
 
-@pytest.mark.parametrize("year", ["2019", "2020"])
-def test_the_product_equals_that_of_delivered_files(fetched, finished, year):
-    name = f"{year}/pm25_hourly.nc"
+def test_the_product_equals_that_of_delivered_files(fetched, finished):
+    name = "2020/pm25_hourly.nc"
     np.testing.assert_array_equal(
         read_frames(fetched.checkout.path / ROOT / name), read_frames(finished.path / "results/tiny" / name)
     )
 
 
 def test_every_month_was_one_request_and_every_hour_one_file(fetched):
-    assert len(fetched.ads.posts) == len(MONTHS)
+    assert len(fetched.ads.posts) == 1
     hours = fetched.portal.hours()
     shared = {"20200101_0030"}  # the first hour of a month belongs to the month before too
     assert {hour for hour in hours if hours.count(hour) > 1} <= shared
@@ -228,6 +233,7 @@ def test_another_pollutant_goes_all_the_way(finished, checkout):
         months[month] = buffer.getvalue()
     with Ads(months, key=SECRETS["ADSAPI_KEY"]) as ads, Portal(given / "portal", others=True) as portal:
         world = World(checkout, ads, portal, "http://127.0.0.1:9", "http://127.0.0.1:9/v3")
+        world.keep_three_days()
         world.write(pollutant="o3", networks="interpolation")
         process = world.snakemake(f"{ROOT}/2020/o3_hourly.nc", f"{ROOT}/o3/shards/2020-01/index.json")
         assert process.returncode == 0, process.stdout[-8000:]
@@ -245,7 +251,7 @@ def test_another_pollutant_goes_all_the_way(finished, checkout):
     assert json.loads((checkout.path / ROOT / "o3/shards/2020-01/index.json").read_text())["pollutant"] == "o3"
     fine = np.load(checkout.path / ROOT / "o3/shards/2020-01/fine.npy", mmap_mode="r")
     pm25 = np.load(finished.path / "results/tiny/shards/2020-01/fine.npy", mmap_mode="r")
-    np.testing.assert_allclose(fine[::100], 20 + pm25[::100] / 10, rtol=2e-6)
+    np.testing.assert_allclose(fine[:72:10], 20 + pm25[:72:10] / 10, rtol=2e-6)
 
 
 def test_weather_for_fusion_is_fetched_by_name(finished, checkout):
@@ -258,6 +264,7 @@ def test_weather_for_fusion_is_fetched_by_name(finished, checkout):
     }
     with Portal(given / "portal", others=True) as portal, Server(Noaa(files).answer) as noaa, Ads({}) as ads:
         world = World(checkout, ads, portal, "http://127.0.0.1:9", "http://127.0.0.1:9/v3")
+        world.keep_three_days()
         world.settings["services"]["isd_lite"] = {"url": f"{noaa.url}/pub/data/noaa", "spacing": 0.0}
         world.write()
         fields, table = f"{ROOT}/raw/meteorology/2020-01.nc", f"{ROOT}/raw/weather/2020-01.csv.gz"
@@ -267,9 +274,10 @@ def test_weather_for_fusion_is_fetched_by_name(finished, checkout):
         xr.open_dataset(checkout.path / fields) as found,
         xr.open_dataset(finished.path / "results/tiny/raw/geoscf/2020-01.nc") as pm25,
     ):
-        v = pm25.pm25.values[::50].astype("f8")  # of which the stand-in makes its weather
-        np.testing.assert_allclose(found.relative_humidity[::50], np.clip(0.3 + v / 200, 0, 1), rtol=1e-5)
-        np.testing.assert_allclose(found.wind_speed[::50], np.hypot(v / 50 - 2, 3 - v / 100), rtol=1e-4)
+        v = pm25.pm25.values[:72:8].astype("f8")  # of which the stand-in makes its weather
+        np.testing.assert_allclose(found.relative_humidity[:72:8], np.clip(0.3 + v / 200, 0, 1), rtol=1e-5)
+        np.testing.assert_allclose(found.wind_speed[:72:8], np.hypot(v / 50 - 2, 3 - v / 100), rtol=1e-4)
+        assert np.isnan(found.wind_speed[72:744]).all() and len(found.missing_hours.split()) == 28 * 24
     rows = pd.read_csv(checkout.path / table)
     assert len(rows) == 31 * 24
     assert rows.temperature.unique() == [20.0] and rows.wind_speed.unique() == [3.5]
