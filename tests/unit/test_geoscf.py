@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from deepcams.calendar import Month
+from deepcams.config.source_conditions import VERSION_2
 from deepcams.errors import DeepcamsError
 from deepcams.files.netcdf import read_field
 from deepcams.grid.nodes import Region, coarse_grid, refine
@@ -455,3 +456,7 @@ def test_real_sample(real_samples):
         np.testing.assert_array_equal(point, raw[:, row, column])
     assert array.latitude.values[0] == 90.0 and array.longitude.values[-1] == -0.25
     assert array.attrs["cell_methods"] == "time: mean (interval: 1 hour)"
+
+
+def test_the_configuration_knows_version_2_by_the_name_that_the_readers_do():
+    assert VERSION_2 == HOURLY_MEANS_V2

@@ -25,7 +25,7 @@ def services(url: str) -> dict:
 
 def fetch(*records: dict, packed: bool = True) -> bytes:
     text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
-    return gzip.compress(text) if packed else text
+    return gzip.compress(text, mtime=0) if packed else text
 
 
 def at(stamp: str, value: float = 5.0, **changes) -> dict:
@@ -112,6 +112,7 @@ def test_a_fault_that_passes_and_one_that_stays(tmp_path, fault):
         (b"<!doctype html><html></html>", "page of HTML"),
         (b"", "is empty"),
     ],
+    ids=["cut", "html", "empty"],
 )
 def test_a_broken_fetch_is_named(tmp_path, content, words):
     with Server(Buckets(OBJECTS | {f"{FETCHES}/realtime/2018-02-08/9.ndjson.gz": content}).answer) as server:

@@ -69,12 +69,9 @@ def reading_code(source):
     return script_digest(f"retrieve_{source}.py")
 
 
-def fetched_from(source, *services):
-    """Resource: whether jobs of a source fetch from a service, one of those named if any are; 0 or 1."""
-    chosen_one = config[source]["source"]
-    if services:
-        return int(chosen_one in services)
-    return int(chosen_one not in ("local", "nature_run"))
+def fetched_from(source):
+    """Resource: whether jobs of a source fetch from a service; 0 or 1."""
+    return int(config[source]["source"] not in ("local", "nature_run"))
 
 
 def restart_files(wildcards):

@@ -158,7 +158,7 @@ def require_halo(region: Grid, grid: Grid, network: SpatialNetwork, closure: str
         raise DeepcamsError(
             f"The hourly fields have {sides[side]} coarse nodes {side} of the region where {needed} are needed: "
             f"{network.halo} for the network and {CLOSURE_HALO[closure]} for closure {closure}. Retrieve the analyses "
-            "with a larger halo (HALO in workflow/rules/common.smk)."
+            "with a larger halo (HALO in deepcams/config/networks.py)."
         )
 
 

@@ -38,7 +38,6 @@ class FieldFile:
         if variable not in fields:
             self._data.close()
             raise DeepcamsError(f"{self.path} has no variable {variable or 'of one field'}(time, latitude, longitude).")
-        self.variable = variable
         self._field = self._data[variable]
         self.times = self._data["time"].values.astype("datetime64[s]")
         self.grid, self._flip, self._shift = from_axes(self._data["latitude"].values, self._data["longitude"].values)

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from deepcams.calendar import Month
+from deepcams.config.source_conditions import MOST_OPENDAP_NODES
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import FINE_STEP, Grid, describe, from_axes, locate
 from deepcams.pollutants import Pollutant
@@ -25,7 +26,6 @@ from deepcams.sources.services.hours import Hour, Wanted, first_sentence, write_
 from deepcams.sources.services.http import Again, Guest, ServiceError, manner_of
 
 NAME = "NASA's OPeNDAP server"
-MOST_NODES = 400_000  # of a box; more is the portal's work
 _NAME_LENGTH = 15  # characters that a GrADS server leaves of a variable's name
 _FILL = 1e14  # what is above is GMAO's fill value, 1e15
 T = TypeVar("T")
@@ -46,11 +46,11 @@ def fetch_month(
     hours that the server may lack.
     Raises ServiceError after the last try, and DeepcamsError for a box that is too large or a full disk.
     """
-    if grid is None or grid.shape[0] * grid.shape[1] > MOST_NODES:
+    if grid is None or grid.shape[0] * grid.shape[1] > MOST_OPENDAP_NODES:
         size = "the whole globe" if grid is None else describe(grid)
         raise DeepcamsError(
-            f"{size} is too much for {NAME}, which is for boxes of at most {MOST_NODES:,} nodes. Set geoscf.source: "
-            "portal, or choose a smaller region."
+            f"{size} is too much for {NAME}, which is for boxes of at most {MOST_OPENDAP_NODES:,} nodes. Set "
+            "geoscf.source: portal, or choose a smaller region."
         )
     folder, settings = Path(folder), services["opendap"]
     wanted = Wanted(month, collection, folder, max_missing)
