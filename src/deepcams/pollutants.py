@@ -8,11 +8,51 @@ lowest); GMAO Office Note 17 (GEOS-CF v1; aqc_tavg_1hr has no PM10), GMAO's page
 OpenAQ API v3, /v3/parameters.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 AIR = 28.9644  # g mol-1, dry air (U.S. Standard Atmosphere 1976)
 # Of a gas at 20 °C and 101.3 kPa, at which the European Union has gases reported (Directive 2008/50/EC, annex VI C).
 MOLAR_VOLUME = 24.055  # L mol-1
+
+
+# What health guidelines and alerts name, by the means it is for, in ug m-3. Daily: guideline level and interim targets
+# of 24 h in the World Health Organization's Global Air Quality Guidelines (2021), Table 0.1; it judges ozone by 8 h.
+# Hourly, particulate matter: the last concentrations below "unhealthy for sensitive groups", "unhealthy", "very
+# unhealthy" and "hazardous" in the Air Quality Index of the United States (40 CFR 58, appendix G, as of 2024), made for
+# 24 h but shown by the hour. Hourly, gases: limit values and information and alert thresholds of Directive 2008/50/EC
+# (annexes XI and XII), for carbon monoxide Table 0.2 of the Guidelines.
+THRESHOLDS = {
+    "pm25": {"hourly": (35.4, 55.4, 125.4, 225.4), "daily": (15.0, 25.0, 37.5, 50.0, 75.0)},
+    "pm10": {"hourly": (154.0, 254.0, 354.0, 424.0), "daily": (45.0, 50.0, 75.0, 100.0, 150.0)},
+    "o3": {"hourly": (180.0, 240.0), "daily": ()},
+    "no2": {"hourly": (200.0, 400.0), "daily": (25.0, 50.0, 120.0)},
+    "co": {"hourly": (35_000.0,), "daily": (4000.0, 7000.0)},
+    "so2": {"hourly": (350.0, 500.0), "daily": (40.0, 50.0, 125.0)},
+}
+
+
+@dataclass(frozen=True)
+class Fairmode:
+    """The uncertainty of a measurement as FAIRMODE models it, and how many times that a model may err.
+
+    relative_uncertainty : at the reference value (U).  reference_value : RV.  alpha : the share of that uncertainty
+    that does not grow with the value.  beta : the tolerance.
+    """
+
+    relative_uncertainty: float
+    reference_value: float
+    alpha: float
+    beta: float = 2.0
+
+
+# ug m-3; Janssen and Thunis (2022), Guidance Document on Modelling Quality Objectives and Benchmarking, v3.3. Made for
+# daily means of particulate matter, the day's highest 8 h mean of ozone and hourly means of nitrogen dioxide.
+FAIRMODE = {
+    "pm25": Fairmode(0.36, 25.0, 0.5),
+    "pm10": Fairmode(0.28, 50.0, 0.25),
+    "o3": Fairmode(0.18, 120.0, 0.79),
+    "no2": Fairmode(0.24, 200.0, 0.2),
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +88,24 @@ class Pollutant:
     def is_gas(self) -> bool:
         """Whether it is a mole fraction."""
         return self.molar_mass is not None
+
+    @property
+    def thresholds(self) -> dict[str, tuple[float, ...]]:
+        """`THRESHOLDS` of "hourly" and of "daily" means, rising, in the product's units; () where there are none."""
+        return {
+            key: tuple(value * self._from_mass for value in values) for key, values in THRESHOLDS[self.name].items()
+        }
+
+    @property
+    def fairmode(self) -> Fairmode | None:
+        """FAIRMODE's parameters, in the product's units; None where there are none."""
+        found = FAIRMODE.get(self.name)
+        return found and replace(found, reference_value=found.reference_value * self._from_mass)
+
+    @property
+    def _from_mass(self) -> float:
+        """The product's units in one ug m-3."""
+        return MOLAR_VOLUME / self.molar_mass if self.is_gas else 1.0
 
 
 def _particles(name: str, label: str, size: str, **names) -> Pollutant:

@@ -37,6 +37,16 @@ class Country:
     name: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """What is known of a country's code alone: its continent, the `state` it belongs to or is at times listed under
+    ("" for none), and where it is (latitude, longitude) if it is too small for a node of the fine grid."""
+
+    continent: str
+    state: str
+    point: tuple[float, float] | None
+
+
 def land_mask(grid: Grid) -> np.ndarray:
     """Which nodes of `grid` are land (lakes included): (H, W) bool."""
     return _on(_unpacked(), grid)
@@ -79,6 +89,28 @@ def cities() -> tuple[City, ...]:
         )
         for row in csv.DictReader(text.splitlines())
     )
+
+
+@cache
+def places() -> dict[str, Place]:
+    """All countries of ISO 3166-1, and Kosovo (XK), by their two letters."""
+    text = (files("deepcams.geography") / "continents.csv").read_text(encoding="utf-8")
+    return {
+        row["code"]: Place(
+            row["continent"],
+            row["state"],
+            (float(row["latitude"]), float(row["longitude"])) if row["latitude"] else None,
+        )
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def continent_of(code: str) -> str:
+    """Continent of a country by its two letters: Africa, Antarctica, Asia, Europe, North America, Oceania or South
+    America; "" where the code is unknown. Countries on two continents are on one: RU in Europe, TR and KZ in Asia.
+    """
+    place = places().get(code)
+    return "" if place is None else place.continent
 
 
 def country_of(latitude: float, longitude: float, reach: int = 4) -> Country | None:

@@ -115,7 +115,7 @@ def read_archive(
         missing += absent
         rows = [row for file in files for row in measurements(file_lines(file), pollutant.name, str(file))]
         if rows:
-            collector.add(_location_part(location, rows, metadata, month) | {"parameter": pollutant.name})
+            collector.add(location_part(location, rows, metadata, month) | {"parameter": pollutant.name})
     table = _within(collector.table(), region)
     table.attrs["missing_day_files"] = missing
     if missing:
@@ -246,8 +246,8 @@ def read_locations(file: Path) -> dict[str, dict]:
         ) from error
 
 
-def _location_part(location: str, rows: list[Row], metadata: dict, month: Month) -> dict[str, object]:
-    """A station's measurements in the month, as a Collector takes them."""
+def location_part(location: str, rows: list[Row], metadata: dict, month: Month | None = None) -> dict[str, object]:
+    """A station's measurements in the month (None: all of them), as a Collector takes them."""
     times = np.array([row.time for row in rows], dtype="int64")
     sensors = np.array([row.sensor for row in rows], dtype=object)
     hours = np.full(len(rows), np.nan)
@@ -257,7 +257,7 @@ def _location_part(location: str, rows: list[Row], metadata: dict, month: Month)
     place = metadata.get("coordinates") or {}
     grade = metadata.get("isMonitor")
     spellings = {row.units: row.units for row in rows}  # one object for all of a spelling
-    keep = in_month(times, month)
+    keep = slice(None) if month is None else in_month(times, month)
     return {
         "station": location,
         "name": str(metadata.get("name") or rows[0].name),
