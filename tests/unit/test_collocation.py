@@ -1,7 +1,5 @@
 """Pairing stations with fields: which hours, which nodes, what is left out."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +9,13 @@ from scipy.interpolate import RegularGridInterpolator
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, fine_globe, refine
+from deepcams.pollutants import PM25
 from deepcams.sources.stations import write_table
-from deepcams.validation.collocation import CollocationSettings, collocate, collocate_month, read_pairs
+from deepcams.validation import collocation
+from deepcams.validation.collocation import CollocationSettings, collocate_month, read_counts
+from deepcams.validation.fields import FieldFile
+from deepcams.validation.pairs import read_pairs
+from deepcams.validation.quality import QualitySettings
 
 START = np.datetime64("2018-02-01T00:00:00", "s")
 HOUR = np.timedelta64(1, "h")
@@ -73,6 +76,12 @@ def stations(*rows, name="Station"):
     )
 
 
+def collocate(*args, **options):
+    """Pairs as one table, and how many rows each reason left out."""
+    pairs, counts = collocation.collocate(*args, **options)
+    return pairs.frame(), counts.groupby("step")["number"].sum()
+
+
 def test_the_hour_before_the_stamp_is_the_mean_of_the_fields_at_its_ends(month):
     product, cams, _, _, fields, coarse_fields = month()
     pairs, counts = collocate(product, cams, stations((47.5, 1.0, 5, 8.0)), SETTINGS)
@@ -92,7 +101,7 @@ def test_stamps_between_full_hours_get_the_integral_of_the_linear_field(month, m
     pairs, _ = collocate(product, cams, stations((47.5, 1.0, 5 + minutes / 60, 8.0)), SETTINGS)
     end = 5 + minutes / 60
     expected, _ = quad(lambda t: np.interp(t, np.arange(25), fields[:, 2, 4]), end - 1, end, points=[5.0])
-    assert pairs["product"].item() == pytest.approx(expected, rel=1e-9)
+    assert pairs["product"].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_bilinear_agrees_with_scipy(month):
@@ -134,12 +143,12 @@ def test_hours_across_the_month_s_ends_need_the_neighbours(month):
     table = stations((47.0, 1.0, 0, 5.0), (47.0, 1.0, 0.5, 6.0), (47.0, 1.0, 1, 7.0), (47.0, 1.0, 24, 8.0))
     pairs, counts = collocate(product, cams, table, SETTINGS)
     assert pairs["observed"].tolist() == [7.0]
-    assert counts["no field at one end of the hour"] == 3
+    assert counts["no field for part of the time"] == 3
     before, cams_before, *_, fields_before, coarse_before = month(hours=24, start=START - 24 * HOUR, name="before")
     after, cams_after, *_, fields_after, _ = month(hours=24, start=START + 24 * HOUR, name="after")
     pairs, counts = collocate(product, cams, table, SETTINGS, [before, after], [cams_before, cams_after])
     assert pairs["observed"].tolist() == [5.0, 6.0, 7.0, 8.0]
-    assert counts["no field at one end of the hour"] == 0
+    assert counts["no field for part of the time"] == 0
     assert pairs["product"].iloc[0] == pytest.approx((fields_before[23, 4, 4] + fields[0, 4, 4]) / 2)
     assert pairs["product"].iloc[3] == pytest.approx((fields[23, 4, 4] + fields_after[0, 4, 4]) / 2)
     # CAMS at 23:00 lies two thirds of the way from 21:00 of the month before to 00:00.
@@ -176,7 +185,7 @@ def test_the_status_is_that_of_the_better_known_end(tmp_path, month):
     write(product, fine, START + HOUR * np.arange(25), status=[0, 1, 3, *[0] * 22])
     pairs, counts = collocate(product, cams, stations(*[(47.5, 1.0, h, h) for h in (1, 2, 3, 4)]), SETTINGS)
     assert pairs["observed"].tolist() == [1.0, 4.0]
-    assert counts["no field at one end of the hour"] == 2
+    assert counts["no field for part of the time"] == 2
 
 
 def test_synthetic_and_real_are_never_compared(month):
@@ -208,18 +217,99 @@ def test_no_station_at_all_is_an_empty_table(month):
 def test_a_month_from_files_to_files_gives_the_same_bytes_twice(tmp_path, month):
     product, cams, *_ = month()
     table = stations((47.0, 1.0, 1, 5.0), (47.0, 1.25, 2, -999.0), name="A, “quoted” place").assign(country="NA")
+    anywhere = CollocationSettings(quality=QualitySettings(country_reach=None))  # this is not Namibia
     write_table(table, tmp_path / "openaq.csv.gz")
     results = []
     for run in ("a", "b"):
-        paths = tmp_path / f"{run}.csv.gz", tmp_path / f"{run}.json"
-        counts = collocate_month(product, cams, tmp_path / "openaq.csv.gz", *paths, SETTINGS)
-        assert json.loads(paths[1].read_text()) == counts
-        results.append(paths[0].read_bytes())
+        paths = tmp_path / f"{run}.nc", tmp_path / f"{run}.csv.gz"
+        counts = collocate_month(product, cams, tmp_path / "openaq.csv.gz", *paths, anywhere)
+        results.append([path.read_bytes() for path in paths])
     assert results[0] == results[1]
-    assert counts["code for missing data"] == 1 and counts["pairs"] == 1
-    pairs = read_pairs(tmp_path / "a.csv.gz")
+    found = read_counts([paths[1], paths[1]]).set_index(["step", "country"])["number"]
+    assert found["measurements read", "NA"] == 4 and found["pairs", "NA"] == 2  # two months of two and one
+    assert counts.set_index(["step", "country"])["number"]["code for missing data", "NA"] == 1
+    pairs = read_pairs(tmp_path / "a.nc").frame()
     assert pairs["country"].tolist() == ["NA"] and pairs["name"].tolist() == ["A, “quoted” place"]
     assert pairs["time"].iloc[0] == pd.Timestamp("2018-02-01T01:00:00")
+
+
+def foreign(path, latitude, longitude, times, values, *, bounds=None, **attributes):
+    """A file of another product: own axes, names and units."""
+    data = xr.Dataset(
+        {"PM": (("time", "lat", "lon"), np.asarray(values) * 1e-9, {"units": "kg m-3", **attributes})},
+        coords={"time": times, "lat": latitude, "lon": longitude},
+    )
+    if bounds is not None:
+        data["time_bnds"] = (("time", "edge"), bounds)
+        data["time"].attrs["bounds"] = "time_bnds"
+    data["time"].encoding["units"] = "minutes since 2018-01-01"
+    data.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def of_any_file(path, table, settings=SETTINGS, **options):
+    pairs, counts = collocation.collocate(
+        path, None, table, settings, opened=lambda path: FieldFile(path, pollutant=PM25, **options)
+    )
+    return pairs.frame(), counts.groupby("step")["number"].sum()
+
+
+@pytest.mark.parametrize("west", [0.0, -180.0])
+@pytest.mark.parametrize("rising", [True, False], ids=["rising", "falling"])
+def test_any_global_grid_agrees_with_scipy(tmp_path, rising, west):
+    latitude = np.linspace(-90, 90, 61) if rising else np.linspace(90, -90, 61)
+    longitude = west + np.arange(0, 360, 5.0)
+    values = np.random.default_rng(1).random((3, 61, 72))
+    path = foreign(tmp_path / "any.nc", latitude, longitude, START + HOUR * np.arange(3), values)
+    places = [(12.3, 101.2), (-77.0, -179.9), (89.9, 3.0), (0.0, 179.95), (-90.0, 12.0), (33.3, -0.01)]
+    found, _ = of_any_file(path, stations(*[(*p, 2, 1.0) for p in places]), CollocationSettings("bilinear"))
+    mean = (values[1] + values[2]) / 2
+    rows = np.argsort(latitude)
+    circle = np.concatenate([longitude - 360, longitude, longitude + 360])
+    interpolate = RegularGridInterpolator((latitude[rows], circle), np.tile(mean[rows], 3))
+    assert found["product"].to_numpy() == pytest.approx(interpolate(places), rel=1e-5)
+    nearest, _ = of_any_file(path, stations(*[(*p, 2, 1.0) for p in places[:1]]))
+    row, column = np.abs(latitude - 12.3).argmin(), np.abs((longitude - 101.2 + 180) % 360 - 180).argmin()
+    assert nearest["product"].item() == pytest.approx(mean[row, column], rel=1e-5)
+
+
+@pytest.mark.parametrize("stamp", ["bounds", "middle", "begin", "end"])
+def test_hourly_means_count_by_what_they_cover_of_the_hour(tmp_path, stamp):
+    begins = START + HOUR * np.arange(6)
+    offset = {"bounds": 30, "middle": 30, "begin": 0, "end": 60}[stamp]
+    values = np.arange(6.0)[:, None, None] * np.ones((6, 3, 4)) + 1
+    bounds = np.stack([begins, begins + HOUR], axis=1) if stamp == "bounds" else None
+    path = foreign(tmp_path / "means.nc", [1, 0, -1], [0, 1, 2, 3], begins + np.timedelta64(offset, "m"), values,
+                   bounds=bounds, cell_methods="time: mean")  # fmt: skip
+    options = {} if stamp == "bounds" else {"stamps": stamp}
+    table = stations(*[(0.0, 1.0, h, h) for h in (1, 2, 3.5, 6, 6.5)])
+    found, counts = of_any_file(path, table, **options)
+    assert dict(zip(found["observed"], found["product"], strict=True)) == pytest.approx({1: 1, 2: 2, 3.5: 3.5, 6: 6})
+    assert counts["no field for part of the time"] == 1
+
+
+def test_means_that_do_not_say_where_they_are_stamped_are_refused(tmp_path):
+    times = START + HOUR * np.arange(6)
+    path = foreign(tmp_path / "means.nc", [1, 0], [0, 1], times, np.ones((6, 2, 2)), cell_methods="time: mean")
+    with pytest.raises(DeepcamsError, match="begin, middle or end"):
+        of_any_file(path, stations((0.0, 1.0, 1, 1.0)))
+
+
+def test_daily_fields_are_compared_with_means_over_their_day(tmp_path):
+    days = START + np.timedelta64(24, "h") * np.arange(3)
+    values = np.arange(3.0)[:, None, None] * np.ones((3, 2, 2)) + 5
+    path = foreign(tmp_path / "days.nc", [1, 0], [0, 1], days, values, cell_methods="time: mean")
+    full = [(0.0, 1.0, h, float(h)) for h in range(1, 25)]
+    short = [(0.0, 1.0, h, 1.0) for h in range(25, 43)]  # 18 hours of the second day
+    table = stations(*full, *short).assign(station="a")
+    found, counts = of_any_file(path, table, stamps="begin")
+    assert found[["observed", "product"]].to_numpy().tolist() == [[12.5, 5.0]]
+    assert found["time"].item() == pd.Timestamp("2018-02-02")
+    assert counts["day with fewer than 19 hours"] == 18 and counts["averaged into days"] == 23
+    daily = stations((0.0, 1.0, 48, 7.0), (0.0, 1.0, 50, 8.0)).assign(station="b", averaging_hours=24.0)
+    found, counts = of_any_file(path, daily, stamps="begin")
+    assert found[["observed", "product"]].to_numpy().tolist() == [[7.0, 6.0]]
+    assert counts["not within the time of a field"] == 1
 
 
 def test_a_damaged_file_is_named(tmp_path, month):

@@ -1,4 +1,4 @@
-"""Station scores, field checks and scores against the truth, against plain NumPy and SciPy."""
+"""A year's validation from files to files, field checks, and scores against the truth."""
 
 import json
 
@@ -11,148 +11,20 @@ from scipy.stats import pearsonr
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region, coarse_grid, refine, row_weights
-from deepcams.validation.collocation import write_pairs
+from deepcams.validation.collocation import write_counts
+from deepcams.validation.fields import FieldFile
 from deepcams.validation.gridded import check_fields, score_against_truth
-from deepcams.validation.station_metrics import add_sums, pair_sums, scores
-from deepcams.validation.summary import (
-    BIN_EDGES,
-    SummarySettings,
-    daily_means,
-    local_solar_hour,
-    summarise_stations,
-    validate_year,
-)
+from deepcams.validation.pairs import write_pairs
+from deepcams.validation.station_summary import SummarySettings
+from deepcams.validation.summary import FILES, validate_year
+from tests.conftest import ROOT
+from tests.unit.test_pairs import pairs_of
 
 START = np.datetime64("2018-01-01T00:00:00", "s")
 HOUR = np.timedelta64(1, "h")
 COARSE = coarse_grid(Region(north=60.0, west=0.0, south=57.0, east=3.75))
 FINE = refine(COARSE)
 SENTENCE = "These data are made up."
-
-
-def pairs_of(month, seed, days=3, names=("a", "b", "c")):
-    """Pairs of some stations; "a" and "b" share a cell, "c" lacks half of its hours."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for k, name in enumerate(names):
-        for hour in range(1, 24 * days + 1):
-            if name == "c" and hour % 2:
-                continue
-            observed = rng.lognormal(2.5, 0.8)
-            rows.append(
-                {
-                    "station": name, "name": f"Place {name}", "country": "NA", "latitude": 59.0, "longitude": 10.0 * k,
-                    "time": pd.Timestamp(month) + pd.Timedelta(hours=hour), "cell": k // 2, "observed": observed,
-                    "product": observed * rng.lognormal(0, 0.3), "cams": 5 + observed * rng.lognormal(0, 0.6),
-                    "status": "interpolated" if hour % 3 == 2 else "analysis",
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def plain(observed, modelled):
-    """The same scores, written the obvious way."""
-    o, m = np.asarray(observed), np.asarray(modelled)
-    return {
-        "n": len(o), "r": pearsonr(o, m).statistic, "rmse": np.sqrt(np.mean((m - o) ** 2)),
-        "mae": np.mean(np.abs(m - o)), "bias": np.mean(m - o), "nmb": np.sum(m - o) / np.sum(o),
-        "fac2": np.mean((m >= o / 2) & (m <= 2 * o)),
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def stations(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pairs")
-    months = [pairs_of("2018-01-01", 1), pairs_of("2018-02-01", 2)]
-    paths = []
-    for k, month in enumerate(months):
-        paths.append(folder / f"{k}.csv.gz")
-        write_pairs(paths[-1], month)
-    return pd.concat(months, ignore_index=True), paths, summarise_stations(paths, SummarySettings(station_pairs=100))
-
-
-def test_scores_from_sums_equal_the_plain_formulas_whatever_the_split():
-    rng = np.random.default_rng(0)
-    observed = 1000 + rng.normal(size=5000)  # a small spread on a large mean loses digits in naive sums
-    modelled = observed + rng.normal(size=5000)
-    sums = add_sums(pair_sums(observed[:10], modelled[:10]), pair_sums(observed[10:], modelled[10:]))
-    assert scores(sums).loc["all"].to_dict() == pytest.approx(plain(observed, modelled), rel=1e-6)
-
-
-def test_groups_of_only_one_part_are_kept():
-    one = pair_sums(np.array([1.0, 2.0]), np.array([2.0, 3.0]), np.array(["x", "y"]))
-    other = pair_sums(np.array([5.0]), np.array([1.0]), np.array(["y"]))
-    result = scores(add_sums(one, other))
-    assert result["n"].to_dict() == {"x": 1, "y": 2}
-    assert result["bias"].to_dict() == pytest.approx({"x": 1.0, "y": -1.5})
-
-
-def test_undefined_scores_are_missing_not_wrong():
-    result = scores(pair_sums(np.array([0.0, 0.0]), np.array([1.0, 2.0]))).loc["all"]
-    assert np.isnan(result["r"]) and np.isnan(result["nmb"]) and np.isnan(result["fac2"])
-    assert result["rmse"] == pytest.approx(np.sqrt(2.5))
-
-
-@pytest.mark.parametrize("field", ["product", "cams"])
-def test_overall_scores_by_selection(stations, field):
-    pairs, _, tables = stations
-    rows = tables.overall[tables.overall["field"] == field].set_index("selection")
-    cells = pairs.groupby(["cell", "time"])[["observed", "product", "cams"]].mean()
-    for selection, part in {
-        "all hours": pairs,
-        "analysis hours": pairs[pairs["status"] == "analysis"],
-        "interpolated hours": pairs[pairs["status"] == "interpolated"],
-        "cell means": cells,
-        "2018-02": pairs[pairs["time"] > "2018-02-01"],
-    }.items():
-        found = rows.loc[selection].drop("field").to_dict()
-        assert found == pytest.approx(plain(part["observed"], part[field]), rel=1e-5), selection
-    medians = [
-        pearsonr(p["observed"], p[field]).statistic for name, p in pairs.groupby("station") if name != "c"
-    ]  # c has 72 pairs, fewer than 100
-    assert rows.loc["median of stations", "r"] == pytest.approx(np.median(medians), rel=1e-5)
-    assert rows.loc["median of stations", "n"] == 2
-
-
-def test_daily_means_want_enough_hours_and_count_midnight_to_the_day_before(stations):
-    pairs, _, tables = stations
-    days = daily_means(pairs, 19)
-    assert set(days.index.get_level_values("station")) == {"a", "b"}  # c has twelve hours a day
-    first = pairs[(pairs["station"] == "a") & (pairs["time"] > "2018-01-01") & (pairs["time"] <= "2018-01-02")]
-    assert len(first) == 24
-    assert days.loc[("a", pd.Timestamp("2018-01-01")), "product"] == pytest.approx(first["product"].mean())
-    assert len(days) == 2 * 6
-    found = tables.overall.query("selection == 'daily means' and field == 'cams'").iloc[0]
-    assert found["rmse"] == pytest.approx(plain(days["observed"], days["cams"])["rmse"], rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("stamp", "longitude", "hour"),
-    [("00:30", 0.0, 0), ("01:00", 0.0, 0), ("12:00", 179.0, 23), ("12:00", -179.0, 23), ("06:00", 90.0, 11)],
-)
-def test_local_solar_hour_is_that_of_the_middle_of_the_hour(stamp, longitude, hour):
-    assert local_solar_hour(np.array([f"2018-01-01T{stamp}"], "datetime64[s]"), np.array([longitude])).item() == hour
-
-
-def test_diurnal_cycle_scatter_and_series(stations):
-    pairs, _, tables = stations
-    hour = local_solar_hour(pairs["time"].to_numpy(), pairs["longitude"].to_numpy())
-    found = tables.diurnal.query("field == 'product'").set_index("hour")
-    assert found["modelled"].to_dict() == pytest.approx(pairs.groupby(hour)["product"].mean().to_dict(), rel=1e-5)
-    assert found["observed"].to_dict() == pytest.approx(pairs.groupby(hour)["observed"].mean().to_dict(), rel=1e-5)
-    counts = tables.scatter.query("field == 'cams'")
-    assert counts["count"].sum() == len(pairs)
-    one = counts.iloc[0]
-    o, m = one["observed_bin"], one["modelled_bin"]
-    inside = pairs["observed"].between(BIN_EDGES[o], BIN_EDGES[o + 1], inclusive="left")
-    inside &= pairs["cams"].between(BIN_EDGES[m], BIN_EDGES[m + 1], inclusive="left")
-    assert one["count"] == inside.sum()
-    assert set(tables.series["station"]) == {"a"} and len(tables.series) == 144
-
-
-def test_no_pairs_give_empty_tables(tmp_path):
-    write_pairs(tmp_path / "p.csv.gz", pairs_of("2018-01-01", 1).iloc[:0])
-    assert summarise_stations([tmp_path / "p.csv.gz"], SummarySettings()).overall.empty
 
 
 class LinearInTime:
@@ -244,33 +116,94 @@ def test_field_checks_count_what_is_wrong(tmp_path):
     values[0, 0, :3] = (-0.5, np.nan, np.inf)
     values[25] = np.nan
     times = START + HOUR * np.arange(26)
-    found, mean, grid = check_fields([write(tmp_path / "f.nc", FINE, values, times, closure_error=0.004)])
+    report = check_fields([write(tmp_path / "f.nc", FINE, values, times, closure_error=0.004)])
+    found, mean = report.checks, report.mean
     assert (found["hours"], found["missing_hours"], found["missing_cells"]) == (26, 1, 1)
     assert (found["infinite_cells"], found["negative_cells"]) == (1, 1)
     assert (found["minimum"], found["maximum"], found["closure_error"]) == (-0.5, 1.0, 0.004)
     assert mean[0, 0] == pytest.approx((24 - 0.5) / 25) and mean[5, 5] == 1.0
-    assert grid.shape == FINE.shape
+    assert report.axes.shape == FINE.shape and report.last == times[-1] and not report.is_daily
+    assert found["mean"] == pytest.approx(
+        np.average(mean, weights=np.broadcast_to(row_weights(FINE)[:, None], mean.shape))
+    )
+
+
+def test_quantiles_are_those_of_all_values_by_area(tmp_path):
+    values = np.random.default_rng(0).lognormal(2, 1, (48, *FINE.shape)).astype(np.float32)
+    report = check_fields([write(tmp_path / "f.nc", FINE, values, START + HOUR * np.arange(48))])
+    weights = np.broadcast_to(row_weights(FINE)[:, None], values.shape).ravel()
+    order = np.argsort(values.ravel())
+    share = np.cumsum(weights[order]) / weights.sum()
+    for level in (0.5, 0.99, 0.999):
+        expected = values.ravel()[order][np.searchsorted(share, level)]
+        assert report.checks["quantiles"][f"{level:g}"] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_beat_is_seen_and_its_absence_too(tmp_path):
+    rng, times = np.random.default_rng(0), START + HOUR * np.arange(24 * 12)
+    frames = rng.lognormal(2, 1, (24 * 4 + 1, *FINE.shape)).astype(np.float32)
+    between = np.stack([(1 - k % 3 / 3) * frames[k // 3] + k % 3 / 3 * frames[k // 3 + 1] for k in range(len(times))])
+    beating = check_fields([write(tmp_path / "linear.nc", FINE, between, times)]).beat
+    assert beating["low"] > 1.3  # linear between independent frames leaves 5/9 of the variance
+    assert beating["ratio"] == pytest.approx(9 / 5, rel=0.1)
+    even = rng.lognormal(2, 1, (len(times), *FINE.shape)).astype(np.float32)
+    assert check_fields([write(tmp_path / "even.nc", FINE, even, times)]).beat["low"] < 1.0
+    three_hourly = check_fields([write(tmp_path / "cams.nc", FINE, even[::3], times[::3])])
+    assert three_hourly.beat == {} and three_hourly.hours.empty
+
+
+def test_fields_of_two_grids_are_not_one_product(tmp_path):
+    times = START + HOUR * np.arange(3)
+    paths = [
+        write(tmp_path / f"{k}.nc", grid, np.ones((3, *grid.shape)), times) for k, grid in enumerate((FINE, COARSE))
+    ]
+    with pytest.raises(DeepcamsError, match="another grid"):
+        check_fields(paths)
+    with pytest.raises(DeepcamsError, match="no fields"):
+        check_fields([])
+
+
+def test_a_part_of_the_truth_is_checked_as_that_part_alone(run):
+    paths, *_ = run
+    with FieldFile(paths["product"]) as product:
+        report = check_fields([paths["truth"]], within=product.axes)
+        coarse = check_fields([paths["cams"]], within=product.axes)  # CAMS with its halo
+    assert coarse.axes.shape == COARSE.shape and np.allclose(coarse.axes.longitude, COARSE.longitude)
+    with xr.open_dataset(paths["cams"], engine="h5netcdf") as data:
+        assert coarse.mean == pytest.approx(data["pm25"].values[:, 1:-1, 1:-1].mean(axis=0), rel=1e-6)
+    with xr.open_dataset(paths["truth"], engine="h5netcdf") as data:
+        assert report.mean == pytest.approx(data["pm25"].values[:, 3:-3, 3:-3].mean(axis=0), rel=1e-6)
 
 
 def test_a_year_from_files_to_files(tmp_path, run):
     paths, *_ = run
-    write_pairs(tmp_path / "pairs.csv.gz", pairs_of("2018-01-01", 1))
-    (tmp_path / "counts.json").write_text('{"measurements read": 200, "pairs": 180}')
-    tables = {name: tmp_path / f"{name}.csv" for name in ("overall", "stations", "diurnal", "scatter", "series")}
+    write_pairs(tmp_path / "pairs.nc", pairs_of("2018-01-01"))
+    counts = pd.DataFrame({"step": ["measurements read", "pairs"], "country": ["NA", "NA"], "number": [200, 180]})
+    write_counts(tmp_path / "counts.csv.gz", counts)
     outputs = []
-    for run_name in ("a", "b"):
+    for folder in ("a", "b"):
         validate_year(
-            tmp_path / f"{run_name}.json", tables, tmp_path / f"{run_name}.npz", year=2018,
-            product_paths=[paths["product"]], coarse_paths=[paths["cams"]], pair_paths=[tmp_path / "pairs.csv.gz"] * 2,
-            count_paths=[tmp_path / "counts.json"] * 2, settings=SummarySettings(), truth_paths=[paths["truth"]],
-            baselines=BASELINES,
+            tmp_path / folder, year=2018, title="A year", product_paths=[paths["product"]],
+            coarse_paths=[paths["cams"]], pair_paths=[tmp_path / "pairs.nc"], count_paths=[tmp_path / "counts.csv.gz"],
+            settings=SummarySettings(), truth_paths=[paths["truth"]], baselines=BASELINES,
         )  # fmt: skip
-        outputs.append([(tmp_path / f"{run_name}.{end}").read_bytes() for end in ("json", "npz")])
-    assert outputs[0] == outputs[1]
-    summary = json.loads(outputs[0][0], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert summary["stations"]["counts"] == {"measurements read": 400, "pairs": 360}
-    assert summary["stations"]["number"] == 3 and summary["synthetic"] == SENTENCE
+        outputs.append({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()})
+    assert outputs[0] == outputs[1] and set(outputs[0]) == set(FILES)
+    summary = json.loads(outputs[0]["summary.json"], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert summary["stations"]["pairs"] == 180 and summary["stations"]["number"] == 3
+    assert summary["synthetic"] == SENTENCE and summary["names"] == {"product": "product", "cams": "CAMS"}
     assert summary["fields"]["product"]["missing_cells"] == 1
     assert summary["first_hour"] == "2018-01-01T00:00:00" and len(summary["truth"]) == 9
-    stations = pd.read_csv(tables["stations"], keep_default_na=False)
-    assert set(stations["country"]) == {"NA"} and len(stations) == 6
+    assert set(summary["spectra"]) == {"product"} and set(summary["beat"]) == {"product", "truth"}
+    stations = pd.read_csv(tmp_path / "a" / "stations.csv", keep_default_na=False)
+    assert set(stations["country"]) == {"NA", "ZA"}
+    spectra = pd.read_csv(tmp_path / "a" / "spectra.csv")
+    assert set(spectra["field"]) <= {"product", "cams", "truth"}
+    with np.load(tmp_path / "a" / "clicks.npz") as clicks:
+        assert clicks["observed"].shape == (3, 72)
+
+
+def test_the_rule_declares_every_file_of_the_folder():
+    text = (ROOT / "workflow" / "rules" / "validate.smk").read_text()
+    names = text.split("VALIDATION_FILES = (")[1].split(")")[0].replace('"', "").replace(",", "").split()
+    assert names == list(FILES)

@@ -43,6 +43,11 @@ class Grid:
         return len(self.latitude), len(self.longitude)
 
     @property
+    def steps(self) -> tuple[float, float]:
+        """Distance of rows and of columns, degrees."""
+        return self.step, self.step
+
+    @property
     def is_periodic(self) -> bool:
         """Whether the last column is the western neighbour of the first."""
         return len(self.longitude) == round(360 / self.step)

@@ -1,161 +1,215 @@
-"""Pairing station measurements with the hourly fields.
+"""Pairing station measurements with fields.
 
-A measurement is the mean over the hour that ends at its time stamp t. The fields are instants at hh:00, taken as
-linear in between, so the hour's mean of the field is a weighted sum of at most three of them: with t a fraction f of
-an hour after the last full hour h,
+A measurement is the mean over the hour that ends at its time stamp t. The product's fields are instants at hh:00, taken
+as linear in between, so the hour's mean of the field is a weighted sum of at most three of them: with t a fraction f
+of an hour after the last full hour h,
 
     (1-f)²/2 · F(h-1) + [1 - (1-f)²/2 - f²/2] · F(h) + f²/2 · F(h+1),
 
 which is the mean of F(h-1) and F(h) at full hours, and serves countries whose clocks are off by half an hour too.
+Fields that are themselves means over intervals count by how much of the hour each covers; with fields of a day,
+measurements are averaged over the field's day first.
 """
 
-import gzip
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from deepcams.calendar import HOUR, MISSING, STATUS_MEANINGS
+from deepcams.calendar import HOUR, MISSING
 from deepcams.errors import DeepcamsError
-from deepcams.files.atomic import atomic_path, write_text
-from deepcams.grid.nodes import Grid
-from deepcams.sources.stations import is_synthetic, read_table
+from deepcams.geography.load import continent_of
+from deepcams.sources.stations import is_synthetic, read_table, write_csv
+from deepcams.validation.axes import nodes, positions
 from deepcams.validation.fields import FieldFile, require_same_origin
+from deepcams.validation.pairs import FIELDS, PLACES, TEXTS, Pairs, write_pairs
 from deepcams.validation.quality import QualitySettings, control_quality
 
 LONGEST_GAP = np.timedelta64(3, "h")  # CAMS frames further apart are not bridged
-COLUMNS = (
-    "station", "name", "country", "latitude", "longitude", "time", "cell", "observed", "product", "cams", "status"
-)  # fmt: skip
+LONG = 20 * HOUR  # means over at least this long are those of days
+METHODS = ("nearest", "bilinear")
+Opener = Callable[[str | Path], FieldFile]
 
 
 @dataclass(frozen=True)
 class CollocationSettings:
-    """How a station's place is read from a field: `method` is "nearest" (node) or "bilinear" (four nodes)."""
+    """How measurements and fields are paired.
+
+    method : how a station's place is read from a field, "nearest" (node) or "bilinear" (four nodes).
+    daily_hours : with fields of a day, measurements that its mean needs ("more than 18", Lyu et al. 2022).
+    """
 
     method: str = "nearest"
+    daily_hours: int = 19
     quality: QualitySettings = field(default_factory=QualitySettings)
 
 
 def collocate(
     product_path: str | Path,
-    coarse_path: str | Path,
+    coarse_path: str | Path | None,
     stations: pd.DataFrame,
     settings: CollocationSettings,
     product_neighbours: Sequence[str | Path] = (),
     coarse_neighbours: Sequence[str | Path] = (),
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Pair measurements that passed the quality control with the product and with CAMS.
+    opened: Opener = FieldFile,
+) -> tuple[Pairs, pd.DataFrame]:
+    """Pair measurements that passed the quality control with the product and, if there is one, with a reference.
 
-    product_path : hourly 0.25° instants.  coarse_path : 0.75° instants, hourly or 3-hourly; what lies between two
-    frames at most 3 h apart is linear in time.  stations : as `control_quality` returns it.
+    product_path : fields of any grid: instants, or means over hours or days.  coarse_path : CAMS, 0.75° instants,
+    hourly or 3-hourly (what lies between two frames at most 3 h apart is linear in time), or None.
+    stations : as `control_quality` returns it.  opened : how files become fields.
     product_neighbours, coarse_neighbours : the files of the months before and after, for hours that reach across the
-    month's ends; where they are not given (or do not exist), such hours are counted and left out.
-    Returns rows (columns `COLUMNS`; `cell` is the flat index of the nearest product node, `status` that of the better
-    known of the hour's fields: "analysis" where one of them is an analysis) sorted by station and time, and
-    {reason: rows left out}. Rows without product or without CAMS are left out, so both are scored on the same pairs.
-    Raises DeepcamsError if real and synthetic data are mixed or an averaging period is not one hour.
+    month's ends; where they are not given, such hours are counted and left out.
+    Returns the pairs, and how many measurements each reason left out: rows step, country, number. Rows without
+    product or without reference are left out, so both are scored on the same pairs. The status of a pair is that of
+    the better known of the hour's fields: an analysis where one of them is.
+    Raises DeepcamsError if real and synthetic data are mixed or an averaging period does not fit.
     """
-    if settings.method not in ("nearest", "bilinear"):
+    if settings.method not in METHODS:
         raise DeepcamsError(f"The collocation method is {settings.method!r}; choose nearest or bilinear.")
-    if not stations["averaging_hours"].sub(1.0).abs().le(0.01).all():
-        raise DeepcamsError("Hourly fields are compared with hourly measurements; keep averaging_hours at 1.")
-    with FieldFile(product_path) as product, FieldFile(coarse_path) as coarse:
-        synthetic = require_same_origin(product, coarse)
-        if len(stations) and (synthetic is not None) != is_synthetic(stations):
-            raise DeepcamsError(
-                f"{product.path} is {'synthetic' if synthetic else 'real'} and the station measurements are "
-                f"{'real' if synthetic else 'synthetic'}: they cannot be compared. Use both of one run."
-            )
-        inside = _inside(product.grid, stations) & _inside(coarse.grid, stations)
-        counts = {"outside the product's region": int((~inside).sum())}
-        table = stations[inside].reset_index(drop=True)
+    files = [opened(product_path)]
+    try:
+        if coarse_path is not None:
+            files.append(opened(coarse_path))
+        _require_same_kind(files, stations)
+        inside = np.logical_and.reduce([_inside(file, stations) for file in files])
+        losses = [_loss("outside the product's region", stations[~inside])]
+        table, dropped = _over_intervals(stations[inside].reset_index(drop=True), files[0], settings)
+        losses += dropped
         place, first = _places(table)
-        hours = _needed_hours(table["time"].to_numpy(), product.times)
-        fields = _at_stations(product, product_neighbours, hours, first, settings.method)
-        cams = _at_stations(coarse, coarse_neighbours, hours, first, settings.method)
-        status = _statuses(product, product_neighbours, hours)
-        cells = _nearest_cell(product.grid, first)
-
-    index, weights = _stencil(table["time"].to_numpy(), hours)
-    has_fields = np.all((weights == 0) | (status[index] != MISSING), axis=1)
-    table = table.assign(
-        cell=cells[place],
-        observed=table["value"],
-        product=_hour_mean(fields, index, weights, place),
-        cams=_hour_mean(cams, index, weights, place),
-        status=np.where(weights > 0, status[index], MISSING).min(axis=1),
-    )
-    counts["no field at one end of the hour"] = int((~has_fields).sum())
-    complete = has_fields & np.isfinite(table["product"]) & np.isfinite(table["cams"])
-    counts["missing value in a field"] = int((has_fields & ~complete).sum())
-    table = table[complete]
-    table = table.assign(status=np.array(STATUS_MEANINGS.split())[table["status"]])
-    counts["pairs"] = len(table)
-    return table.loc[:, list(COLUMNS)].sort_values(["station", "time"], kind="stable", ignore_index=True), counts
+        stamps, at = np.unique(table["time"].to_numpy("datetime64[s]"), return_inverse=True)
+        start = stamps - (_length(files[0]) if len(table) else HOUR)
+        neighbours = (product_neighbours, coarse_neighbours)
+        means = [
+            _means(file, [opened(path) for path in others], start, stamps, first, settings.method)
+            for file, others in zip(files, neighbours, strict=False)
+        ]
+        row, column, _ = nodes(files[0].axes, *_coordinates(first), "nearest")
+        cells = (row * files[0].axes.shape[1] + column)[:, 0]
+    finally:
+        for file in files:
+            file.close()
+    values = {name: mean[at, place] for name, (mean, _, _) in zip(FIELDS, means, strict=False)}
+    _, status, whole = means[0]
+    known = whole[at]
+    losses.append(_loss("no field for part of the time", table[~known]))
+    finite = np.logical_and.reduce([np.isfinite(column) for column in values.values()])
+    losses.append(_loss("missing value in a field", table[known & ~finite]))
+    keep = known & finite
+    losses.append(_loss("pairs", table[keep]))
+    pairs = _pairs(table[keep], place[keep], cells, {n: v[keep] for n, v in values.items()}, status[at][keep])
+    return pairs, pd.concat(losses, ignore_index=True)
 
 
 def collocate_month(
     product_path: str | Path,
-    coarse_path: str | Path,
+    coarse_path: str | Path | None,
     stations_path: str | Path,
-    table_path: str | Path,
+    pairs_path: str | Path,
     counts_path: str | Path,
     settings: CollocationSettings,
     product_neighbours: Sequence[str | Path] = (),
     coarse_neighbours: Sequence[str | Path] = (),
-) -> dict[str, int]:
+) -> pd.DataFrame:
     """Quality control and collocation of one month, from files to files.
 
-    stations_path : the month's tidy table (CSV, gzip).  Writes the pairs to `table_path` (CSV, gzip if so named) and
-    the number of rows that each step removed to `counts_path` (JSON), and returns the latter.
+    stations_path : the month's tidy table (CSV, gzip).  Writes the pairs (NetCDF) to `pairs_path` and the number of
+    measurements that each step removed, by country, to `counts_path` (CSV), and returns the latter.
     """
     stations = read_table(stations_path)
+    attributes = {"source": f"stations paired by {settings.method} node"}
+    if len(stations) and is_synthetic(stations):
+        attributes["synthetic"] = "These data are synthetic (nature run); they are no measurements."
     clean, counts = control_quality(stations, settings.quality)
-    pairs, dropped = collocate(product_path, coarse_path, clean, settings, product_neighbours, coarse_neighbours)
-    counts.update(dropped)
-    write_pairs(table_path, pairs)
-    write_text(counts_path, json.dumps(counts, indent=1, ensure_ascii=False) + "\n")
+    pairs, losses = collocate(product_path, coarse_path, clean, settings, product_neighbours, coarse_neighbours)
+    counts = pd.concat([counts, losses], ignore_index=True)
+    write_pairs(pairs_path, pairs, attributes)
+    write_counts(counts_path, counts)
     return counts
 
 
-def write_pairs(path: str | Path, pairs: pd.DataFrame) -> None:
-    """Write a table of pairs as CSV, the same bytes for the same pairs."""
-    options = {"index": False, "float_format": "%.7g", "date_format": "%Y-%m-%dT%H:%M:%SZ", "lineterminator": "\n"}
-    with atomic_path(path) as temporary, open(temporary, "wb") as raw:
-        if not str(path).endswith(".gz"):
-            pairs.to_csv(raw, **options)
-            return
-        # Neither the time nor the temporary name may enter the header.
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=4) as stream:
-            pairs.to_csv(stream, **options)
+def write_counts(path: str | Path, counts: pd.DataFrame) -> None:
+    """Write counts (step, country, number) as CSV."""
+    write_csv([counts], path)
 
 
-def read_pairs(path: str | Path) -> pd.DataFrame:
-    """Read what `write_pairs` wrote: `time` datetime64[s] UTC, values float64, texts as categories."""
-    # "NA" is Namibia.
-    texts = ("station", "name", "country", "status")
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, "string"), keep_default_na=False)
-    table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601").dt.tz_localize(None)
-    table["time"] = table["time"].astype("datetime64[s]")
-    return table
+def read_counts(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """The sum of several months' counts, steps in their order."""
+    types = {"step": str, "country": str, "number": "int64"}
+    parts = [pd.read_csv(path, dtype=types, keep_default_na=False) for path in paths]  # "NA" is Namibia
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(types)).astype(types)
+    order = {step: k for k, step in enumerate(dict.fromkeys(table["step"]))}
+    summed = table.groupby(["step", "country"], as_index=False)["number"].sum()
+    return summed.sort_values(["step", "country"], key=lambda c: c.map(order) if c.name == "step" else c).reset_index(
+        drop=True
+    )
 
 
-def _fractions(grid: Grid, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of places, in steps; columns from half a step west of the first node on."""
-    row = (grid.latitude[0] - latitude) / grid.step
-    column = ((longitude - grid.longitude[0] + grid.step / 2) % 360.0) / grid.step - 0.5
-    return row, column
+def _require_same_kind(files: Sequence[FieldFile], stations: pd.DataFrame) -> None:
+    """Raise DeepcamsError if real and synthetic data are mixed."""
+    synthetic = require_same_origin(*files)
+    if len(stations) and (synthetic is not None) != is_synthetic(stations):
+        raise DeepcamsError(
+            f"{files[0].path} is {'synthetic' if synthetic else 'real'} and the station measurements are "
+            f"{'real' if synthetic else 'synthetic'}: they cannot be compared. Use both of one run."
+        )
 
 
-def _inside(grid: Grid, table: pd.DataFrame) -> np.ndarray:
-    """Whether places belong to a cell of the grid; a cell reaches half a step around its node."""
-    row, column = _fractions(grid, table["latitude"].to_numpy(), table["longitude"].to_numpy())
-    rows, columns = grid.shape
-    return (row >= -0.5) & (row <= rows - 0.5) & (column <= columns - 0.5)
+def _loss(step: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Rows step, country, number; one row with 0 where nothing was left out."""
+    found = table["country"].astype("str").value_counts().sort_index()
+    if found.empty:
+        found = pd.Series({"": 0})
+    return pd.DataFrame({"step": step, "country": found.index.astype("str"), "number": found.to_numpy("int64")})
+
+
+def _coordinates(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return table["latitude"].to_numpy(np.float64), table["longitude"].to_numpy(np.float64)
+
+
+def _inside(file: FieldFile, table: pd.DataFrame) -> np.ndarray:
+    """Whether places belong to a cell of the field; a cell reaches half a step around its node."""
+    row, column = positions(file.axes, *_coordinates(table))
+    return np.isfinite(row) & np.isfinite(column)
+
+
+def _length(file: FieldFile) -> np.timedelta64:
+    """What a measurement is compared over: an hour, or the day that the fields are means of."""
+    if file.bounds is None:
+        return HOUR
+    longest = (file.bounds[:, 1] - file.bounds[:, 0]).max()
+    return longest if longest >= LONG else HOUR
+
+
+def _over_intervals(
+    table: pd.DataFrame, product: FieldFile, settings: CollocationSettings
+) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """Measurements as they are for hourly fields, averaged over the fields' days for daily ones; and what is lost."""
+    hours = table["averaging_hours"].to_numpy(np.float64)
+    length = _length(product)
+    if length < LONG:
+        if not np.all(np.abs(hours - 1.0) <= 0.01):
+            raise DeepcamsError("Hourly fields are compared with hourly measurements; keep averaging_hours at 1.")
+        return table, []
+    time = table["time"].to_numpy("datetime64[s]")
+    begins, ends = product.bounds.T
+    k = np.searchsorted(ends, time, side="left").clip(0, len(ends) - 1)
+    within = (time > begins[k]) & (time <= ends[k])
+    is_daily = np.abs(hours - length / HOUR) <= 0.01
+    usable = np.where(is_daily, time == ends[k], within & (np.abs(hours - 1.0) <= 0.01))
+    losses = [_loss("not within the time of a field", table[~usable])]
+    part = table[usable].assign(interval=k[usable], covered=np.where(is_daily, length / HOUR, 1.0)[usable])
+    keys = ["station", "latitude", "longitude", "interval"]
+    grouped = part.groupby(keys, sort=True)
+    enough = grouped["covered"].transform("sum") >= settings.daily_hours
+    losses.append(_loss(f"day with fewer than {settings.daily_hours} hours", part[~enough]))
+    part = part[enough]
+    means = part.groupby(keys).agg(name=("name", "last"), country=("country", "last"), value=("value", "mean"))
+    means = means.reset_index()
+    losses.append(_loss("averaged into days", part[part.duplicated(keys)]))
+    return means.assign(time=ends[means["interval"].to_numpy()]), losses
 
 
 def _places(table: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
@@ -166,33 +220,69 @@ def _places(table: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
     return place, first
 
 
-def _nodes(grid: Grid, first: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and weights of the nodes that make up the value at each place: (places, 1 or 4) each."""
-    row, column = _fractions(grid, first["latitude"].to_numpy(), first["longitude"].to_numpy())
-    rows, columns = grid.shape
-    if method == "nearest":
-        rows_, columns_ = np.floor(row + 0.5).astype(int), np.floor(column + 0.5).astype(int)
-        columns_ = columns_ % columns if grid.is_periodic else columns_.clip(0, columns - 1)
-        return rows_.clip(0, rows - 1)[:, None], columns_[:, None], np.ones((len(first), 1))
-    row = row.clip(0, rows - 1)
-    if not grid.is_periodic:
-        column = column.clip(0, columns - 1)
-    top, left = np.floor(row).astype(int), np.floor(column).astype(int)
-    down, right = row - top, column - left
-    bottom = np.minimum(top + 1, rows - 1)
-    beyond = (left + 1) % columns if grid.is_periodic else np.minimum(left + 1, columns - 1)
-    left = left % columns
-    weights = ((1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right)
-    return (
-        np.stack([top, top, bottom, bottom], axis=1),
-        np.stack([left, beyond, left, beyond], axis=1),
-        np.stack(weights, axis=1),
+def _pairs(
+    table: pd.DataFrame, place: np.ndarray, cells: np.ndarray, values: dict[str, np.ndarray], status: np.ndarray
+) -> Pairs:
+    """Pairs sorted by station and time."""
+    codes, ids = pd.factorize(table["station"], sort=True)
+    order = np.lexsort((table["time"].to_numpy("datetime64[s]"), place, codes))
+    key = codes[order].astype(np.int64) * (len(cells) + 1) + place[order]
+    starts = np.r_[True, np.diff(key) != 0] if len(key) else np.zeros(0, dtype=bool)
+    index = (np.cumsum(starts) - 1).astype(np.int32)
+    last = np.flatnonzero(np.r_[starts[1:], True]) if len(key) else np.zeros(0, dtype=int)
+    rows = table.iloc[order[last]]
+    stations = pd.DataFrame(
+        {
+            "station": np.asarray(ids, dtype=object)[codes[order[last]]],
+            "name": rows["name"].to_numpy(object),
+            "country": rows["country"].to_numpy(object),
+            "continent": [continent_of(str(code)) for code in rows["country"]],
+            "latitude": rows["latitude"].to_numpy(np.float64),
+            "longitude": rows["longitude"].to_numpy(np.float64),
+            "cell": cells[place[order[last]]],
+        }
+    )
+    return Pairs(
+        stations.loc[:, list(PLACES)].astype(dict.fromkeys(TEXTS, "str")),
+        index,
+        table["time"].to_numpy("datetime64[s]")[order],
+        table["value"].to_numpy(np.float32)[order],
+        {name: column[order].astype(np.float32) for name, column in values.items()},
+        status[order],
     )
 
 
-def _nearest_cell(grid: Grid, first: pd.DataFrame) -> np.ndarray:
-    rows, columns, _ = _nodes(grid, first, "nearest")
-    return (rows * grid.shape[1] + columns)[:, 0]
+def _means(
+    file: FieldFile,
+    neighbours: Sequence[FieldFile],
+    start: np.ndarray,
+    end: np.ndarray,
+    first: pd.DataFrame,
+    method: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The field's means between `start` and `end` (n,) at places: (n, places) float64, NaN if missing.
+
+    Returns also their status (n,) int8 and whether all frames that they need are there (n,) bool. Closes the
+    neighbours.
+    """
+    try:
+        require_same_origin(file, *neighbours)
+        if file.bounds is None:
+            hours = _needed_hours(end, file.times)
+            frames, status = _at_hours(file, neighbours, hours, first, method)
+            index, weights = _stencil(end, hours)
+        else:
+            frames, status, bounds = _of_intervals(file, neighbours, start, end, first, method)
+            index, weights = _overlaps(start, end, bounds)
+    finally:
+        for other in neighbours:
+            other.close()
+    total = np.zeros((len(end), len(first)))
+    for k in range(index.shape[1]):
+        used = weights[:, k] > 0
+        total[used] += weights[used, k, None] * frames[index[used, k]]
+    flags = np.where(weights > 0, status[index], MISSING)
+    return total, flags.min(axis=1, initial=MISSING), ((weights == 0) | (flags != MISSING)).all(axis=1)
 
 
 def _needed_hours(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -200,51 +290,91 @@ def _needed_hours(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
     if not len(stamps):
         return times[:1]
     full = stamps.astype("datetime64[h]").astype("datetime64[s]")
-    first, last = max(full.min(), times[0]) - HOUR, min(full.max(), times[-1]) + HOUR
+    first, last = max(full.min() - HOUR, times[0] - LONGEST_GAP), min(full.max() + HOUR, times[-1] + LONGEST_GAP)
     return np.arange(first, max(first, last) + HOUR, HOUR)
 
 
 def _stencil(stamps: np.ndarray, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices into `hours` plus one missing hour at the end, and weights, of each stamp's fields: (n, 3) each."""
+    """Which of `hours` make up the mean over the hour before each stamp, and their weights: (n, 3) each.
+
+    Hours that are not among `hours` get the index of the missing hour, the one after the last.
+    """
     full = stamps.astype("datetime64[h]").astype("datetime64[s]")
-    f = (stamps - full) / HOUR
-    before, after = (1 - f) ** 2 / 2, f**2 / 2
+    fraction = (stamps - full) / HOUR
+    before, after = (1 - fraction) ** 2 / 2, fraction**2 / 2
     weights = np.stack([before, 1 - before - after, after], axis=1)
     index = ((full - hours[0]) / HOUR).astype(int)[:, None] + np.array([-1, 0, 1])
-    index[(index < 0) | (index >= len(hours))] = len(hours)
-    return index, weights
+    return np.where((index >= 0) & (index < len(hours)), index, len(hours)), weights
 
 
-def _hour_mean(values: np.ndarray, index: np.ndarray, weights: np.ndarray, place: np.ndarray) -> np.ndarray:
-    total = np.zeros(len(index))
-    for k in range(3):
-        used = weights[:, k] > 0
-        total[used] += weights[used, k] * values[index[used, k], place[used]]
-    return total
+def _overlaps(start: np.ndarray, end: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which intervals (T, 2) cover each time from `start` to `end`, and their shares; the index T is "missing"."""
+    count = len(bounds)
+    shortest = (bounds[:, 1] - bounds[:, 0]).min() if count else HOUR
+    longest = (end - start).max() if len(end) else HOUR
+    first = np.searchsorted(bounds[:, 1], start, side="right")
+    index = first[:, None] + np.arange(int(np.ceil(longest / shortest)) + 1)
+    inside = index < count
+    edges = bounds[np.where(inside, index, 0)]
+    shared = np.minimum(edges[..., 1], end[:, None]) - np.maximum(edges[..., 0], start[:, None])
+    weights = np.where(inside, np.maximum(shared / (end - start)[:, None], 0.0), 0.0)
+    index = np.where(inside, index, count)
+    # What no interval covers is a share of the missing one.
+    gap = 1.0 - weights.sum(axis=1)
+    return np.c_[index, np.full(len(end), count)], np.c_[weights, np.where(gap > 1e-9, gap, 0.0)]
 
 
-def _at_stations(
-    file: FieldFile, neighbours: Sequence[str | Path], hours: np.ndarray, first: pd.DataFrame, method: str
-) -> np.ndarray:
+def _of_intervals(
+    file: FieldFile,
+    neighbours: Sequence[FieldFile],
+    start: np.ndarray,
+    end: np.ndarray,
+    first: pd.DataFrame,
+    method: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values (T + 1, places), the last row missing, status (T + 1,) and intervals (T, 2) that the times may need."""
+    values, bounds, status = [], [], []
+    for one in (file, *neighbours):
+        if one.bounds is None:
+            raise DeepcamsError(f"{one.path} holds instants and {file.path} means over time; use files of one kind.")
+        begins, ends = one.bounds.T
+        found = np.flatnonzero((ends > start.min(initial=ends[-1])) & (begins < end.max(initial=begins[0])))
+        a, b = (found[0], found[-1] + 1) if len(found) else (0, 0)
+        values.append(_sample(one, a, b, first, method))
+        bounds.append(one.bounds[a:b])
+        status.append(one.status()[a:b])
+    joined = np.concatenate(bounds)
+    order = np.unique(joined[:, 1], return_index=True)[1]
+    frames = np.concatenate(values)[order]
+    missing = np.full((1, len(first)), np.nan)
+    return np.concatenate([frames, missing]), np.append(np.concatenate(status)[order], np.int8(MISSING)), joined[order]
+
+
+def _at_hours(
+    file: FieldFile, neighbours: Sequence[FieldFile], hours: np.ndarray, first: pd.DataFrame, method: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Values of a file, and of its neighbours, at hours and places: (hours + 1, places) float64, NaN if missing.
 
-    The last row is the missing hour that `_stencil` points to. An hour between two frames is linear in time.
+    The last row is the missing hour that `_stencil` points to. An hour between two frames is linear in time. Returns
+    the hours' status (hours + 1,) int8 too.
     """
-    rows, columns, weights = _nodes(file.grid, first, method)
-    times, values = _sample(file, hours, rows, columns, weights)
-    for path in neighbours:
-        with FieldFile(path) as other:
-            require_same_origin(file, other)
-            more_times, more_values = _sample(other, hours, *_nodes(other.grid, first, method))
-        new = ~np.isin(more_times, times)
-        times, values = np.concatenate([times, more_times[new]]), np.concatenate([values, more_values[new]])
+    times, values = np.zeros(0, "datetime64[s]"), np.zeros((0, len(first)))
+    status = np.full(len(hours) + 1, MISSING, dtype=np.int8)
+    for one in (file, *neighbours):
+        a, b = np.searchsorted(one.times, [hours[0] - LONGEST_GAP, hours[-1] + LONGEST_GAP + HOUR])
+        new = ~np.isin(one.times[a:b], times)
+        times = np.concatenate([times, one.times[a:b][new]])
+        values = np.concatenate([values, _sample(one, a, b, first, method)[new]])
+        frame = one.find(hours)
+        known = (frame >= 0) & (status[:-1] == MISSING)
+        status[:-1][known] = one.status()[frame[known]]
     order = np.argsort(times)
     times, values = times[order], values[order]
     result = np.full((len(hours) + 1, len(first)), np.nan)
     if len(times) < 2:
         for time, frame in zip(times, values, strict=True):
             result[:-1][hours == time] = frame
-        return result
+        return result, status
     after = np.searchsorted(times, hours).clip(1, len(times) - 1)
     gap = times[after] - times[after - 1]
     share = ((hours - times[after - 1]) / gap)[:, None]
@@ -253,35 +383,16 @@ def _at_stations(
     at_hour = np.select([share == 0, share == 1], [values[after - 1], values[after]], between)
     usable = (share == 0) | (share == 1) | ((share > 0) & (share < 1) & (gap <= LONGEST_GAP)[:, None])
     result[:-1] = np.where(usable, at_hour, np.nan)
-    return result
+    return result, status
 
 
-def _sample(
-    file: FieldFile, hours: np.ndarray, rows: np.ndarray, columns: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Times, and values at places (T, places), of the frames that hours may need; a day is in memory at a time."""
-    start, stop = np.searchsorted(file.times, [hours[0] - LONGEST_GAP, hours[-1] + LONGEST_GAP + HOUR])
-    values = np.empty((stop - start, len(rows)))
-    for first, frames in file.slabs(start, stop):
-        values[first - start : first - start + len(frames)] = _weighted(frames, rows, columns, weights)
-    return file.times[start:stop], values
-
-
-def _weighted(frames: np.ndarray, rows: np.ndarray, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    total = np.zeros((len(frames), len(rows)))
-    for k in range(rows.shape[1]):
-        used = weights[:, k] > 0  # a missing node without weight does not matter
-        total[:, used] += weights[used, k] * frames[:, rows[used, k], columns[used, k]]
-    return total
-
-
-def _statuses(product: FieldFile, neighbours: Sequence[str | Path], hours: np.ndarray) -> np.ndarray:
-    """Flags of the hours and, last, of the missing hour: (hours + 1,) int8."""
-    status = np.full(len(hours) + 1, MISSING, dtype=np.int8)
-    for path in neighbours:
-        with FieldFile(path) as other:
-            frame = other.find(hours)
-            status[:-1][frame >= 0] = other.status()[frame[frame >= 0]]
-    frame = product.find(hours)
-    status[:-1][frame >= 0] = product.status()[frame[frame >= 0]]
-    return status
+def _sample(file: FieldFile, start: int, stop: int, first: pd.DataFrame, method: str) -> np.ndarray:
+    """Values at places of frames `start` … `stop` - 1: (n, places) float64; a day is in memory at a time."""
+    rows, columns, weights = nodes(file.axes, *_coordinates(first), method)
+    values = np.zeros((stop - start, len(first)))
+    for at, frames in file.slabs(start, stop):
+        for k in range(rows.shape[1]):
+            used = weights[:, k] > 0  # a missing node without weight does not matter
+            part = weights[used, k] * frames[:, rows[used, k], columns[used, k]]
+            values[at - start : at - start + len(frames), used] += part
+    return values

@@ -1,9 +1,11 @@
 """Whole fields: checks of the product, its mean, and its scores against the nature run's truth."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
@@ -11,33 +13,86 @@ from deepcams.grid.nodes import Grid, locate, refine, row_weights
 from deepcams.inference.spatial import SpatialNetwork
 from deepcams.inference.temporal import TemporalNetwork
 from deepcams.progress import progress
+from deepcams.validation.axes import Axes, row_areas
+from deepcams.validation.beat import Beat
+from deepcams.validation.collocation import LONG, Opener
+from deepcams.validation.extremes import Quantiles
 from deepcams.validation.fields import FieldFile, require_same_origin, same_nodes
 from deepcams.validation.metrics import Moments
+from deepcams.validation.spectra import EARTH, Spectrum, effective_resolution
 
 STEPS = 3  # hours between analyses
+SPECTRA_A_DAY = 4  # frames whose spectra are taken; neighbouring hours say the same
 
 
-def check_fields(paths: Sequence[str | Path]) -> tuple[dict[str, float], np.ndarray, Grid]:
-    """Read every value of the product once.
+@dataclass(frozen=True, eq=False)
+class FieldReport:
+    """What one pass over all fields of a product tells.
 
-    Returns ({hours, missing_hours (wholly NaN), missing_cells, negative_cells, non_finite_cells, minimum, maximum,
-    mean (cos-latitude weighted) and the files' own closure attributes}, the mean field (H, W) float64, its grid).
+    axes, mean : the axes and the mean field (H, W) float64, NaN where nothing was.  checks : counts, extremes,
+    quantiles and the files' own closure attributes.  beat, hours : of hourly instants, see `deepcams.validation.beat`;
+    empty for others.  spectrum : see `deepcams.validation.spectra`.  first, last : times of the fields.
     """
-    total = count = grid = None
+
+    axes: Axes
+    mean: np.ndarray
+    checks: dict[str, object]
+    beat: dict[str, float | int]
+    hours: pd.DataFrame
+    spectrum: pd.DataFrame
+    first: np.datetime64
+    last: np.datetime64
+    is_daily: bool
+    synthetic: str | None
+    attributes: dict[str, object]
+
+    def effective_resolution(self, coarse_step: float | None, truth: "FieldReport | None") -> float | None:
+        """Kilometres down to which the fields have the power that they should have; None if it cannot be told.
+
+        coarse_step : degrees, of what the fields were made from.  truth : the report of the true fields, if known.
+        """
+        if coarse_step is None or self.spectrum.empty:
+            return None
+        wavelength, power = (self.spectrum[name].to_numpy() for name in ("wavelength", "power"))
+        known = None
+        if truth is not None and np.array_equal(truth.spectrum["wavelength"].to_numpy(), wavelength):
+            known = truth.spectrum["power"].to_numpy()
+        return effective_resolution(wavelength, power, np.radians(coarse_step) * EARTH, known)
+
+
+def check_fields(
+    paths: Sequence[str | Path], opened: Opener = FieldFile, name: str = "fields", within: Axes | None = None
+) -> FieldReport:
+    """Read every value of a product once.
+
+    opened : how files become fields.  name : for the progress.  within : take only the nodes in the box of these axes.
+    Returns a report whose `checks` are hours (frames), missing_hours (wholly NaN), missing_cells, infinite_cells,
+    negative_cells, minimum, maximum, mean (weighted by area), quantiles (by area) and the files' closure attributes,
+    the largest of each. Raises DeepcamsError if there is no file, or files are on different grids.
+    """
+    if not paths:
+        raise DeepcamsError("There are no fields to check.")
+    with opened(paths[0]) as file:
+        rows, columns = _part(file, within)
+        axes = Axes(file.axes.latitude[rows], np.unwrap(file.axes.longitude[columns], period=360.0))
+        whole, attributes, synthetic = file.axes, file.attributes, file.synthetic
+        start, is_hourly, is_daily = file.times[0], _is_hourly(file), _is_daily(file)
+    total, count = np.zeros(axes.shape), np.zeros(axes.shape, dtype=np.int64)
     found = {"hours": 0, "missing_hours": 0, "missing_cells": 0, "infinite_cells": 0, "negative_cells": 0}
     lowest, highest = np.inf, -np.inf
     closure: dict[str, float] = {}
-    for path in progress(paths, "Checking fields", "files"):
-        with FieldFile(path) as file:
-            if grid is None:
-                grid = file.grid
-                total, count = np.zeros(grid.shape), np.zeros(grid.shape, dtype=np.int64)
-            elif not same_nodes(grid, file.grid):
+    spectrum, quantiles = Spectrum(axes), Quantiles(row_areas(axes))
+    beat = Beat(axes) if is_hourly else None
+    end = start
+    for path in progress(paths, f"Checking the {name}", "files"):
+        with opened(path) as file:
+            if not same_nodes(whole, file.axes):
                 raise DeepcamsError(f"{path} is on another grid than {paths[0]}; make both with one configuration.")
-            for name, value in file.attributes.items():
-                if "closure" in name and np.ndim(value) == 0 and isinstance(value, int | float | np.number):
-                    closure[name] = max(closure.get(name, -np.inf), float(value))
-            for _, frames in file.slabs():
+            for key, value in file.attributes.items():
+                if "closure" in key and np.ndim(value) == 0 and isinstance(value, int | float | np.number):
+                    closure[key] = max(closure.get(key, -np.inf), float(value))
+            for at, frames in file.slabs():
+                frames = frames[:, rows] if within is None else frames[:, rows][:, :, columns]
                 valid = np.isfinite(frames)
                 empty = ~valid.any(axis=(1, 2))
                 found["hours"] += len(frames)
@@ -50,18 +105,53 @@ def check_fields(paths: Sequence[str | Path]) -> tuple[dict[str, float], np.ndar
                     highest = max(highest, float(frames.max(where=valid, initial=-np.inf)))
                 total += frames.sum(axis=0, where=valid, dtype=np.float64)
                 count += valid.sum(axis=0)
-    if grid is None:
-        raise DeepcamsError("There are no fields to check.")
-    mean = np.divide(total, count, out=np.full(grid.shape, np.nan), where=count > 0)
-    weights = np.broadcast_to(row_weights(grid)[:, None], grid.shape)[count > 0]
-    average = float(np.average(mean[count > 0], weights=weights)) if len(weights) else float("nan")
+                times = file.times[at : at + len(frames)]
+                for frame in frames[:: max(1, len(frames) // SPECTRA_A_DAY)]:
+                    spectrum.add(frame)
+                for time, frame in zip(times, frames, strict=True):
+                    if beat is not None and time >= end:  # a month's last frame is the next one's first
+                        beat.add(time, frame)
+                    quantiles.add(frame)
+                end = times[-1]
+    mean = np.divide(total, count, out=np.full(axes.shape, np.nan), where=count > 0)
+    weights = np.broadcast_to(row_areas(axes)[:, None], axes.shape)[count > 0]
     empty_file = not np.isfinite(lowest)
-    found |= {
+    checks = found | {
         "minimum": float("nan") if empty_file else lowest,
         "maximum": float("nan") if empty_file else highest,
-        "mean": average,
+        "mean": float(np.average(mean[count > 0], weights=weights)) if len(weights) else float("nan"),
+        "quantiles": quantiles.result(),
     }
-    return found | closure, mean, grid
+    statistic, hours = beat.result() if beat is not None else ({}, pd.DataFrame())
+    return FieldReport(
+        axes, mean, checks | closure, statistic, hours, spectrum.result(), start, end, is_daily, synthetic, attributes
+    )
+
+
+def _part(file: FieldFile, within: Axes | None) -> tuple[slice, np.ndarray]:
+    """Rows and columns of a file's fields that lie in the box of other axes; all of them if these are None."""
+    if within is None:
+        return slice(None), np.arange(file.axes.shape[1])
+    latitude, longitude, small = file.axes.latitude, file.axes.longitude, 1e-6
+    rows = np.flatnonzero((latitude <= within.latitude[0] + small) & (latitude >= within.latitude[-1] - small))
+    columns = np.arange(len(longitude))
+    if not within.is_periodic:
+        west = within.longitude[0] - small
+        east_of = (longitude - west) % 360.0
+        columns = np.flatnonzero(east_of <= within.longitude[-1] + small - west)
+        columns = columns[np.argsort(east_of[columns])]
+    if min(len(rows), len(columns)) < 2:
+        raise DeepcamsError(f"{file.path} does not cover the region of the product. Name a file that does.")
+    return slice(rows[0], rows[-1] + 1), columns
+
+
+def _is_hourly(file: FieldFile) -> bool:
+    """Whether the fields are instants, an hour apart."""
+    return file.bounds is None and len(file.times) > 1 and bool(np.median(np.diff(file.times)) == HOUR)
+
+
+def _is_daily(file: FieldFile) -> bool:
+    return file.bounds is not None and bool((file.bounds[:, 1] - file.bounds[:, 0]).max() >= LONG)
 
 
 def score_against_truth(
