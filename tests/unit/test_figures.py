@@ -1,30 +1,22 @@
 """Maps and figures: geometry, what is drawn, and the same bytes for the same data."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
 from scipy.interpolate import RegularGridInterpolator
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.box import busiest_box
-from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, fine_globe, refine
-from deepcams.report import figures, skill_figure, station_figures, training_figure
-from deepcams.report.maps import Frame, draw_field, equal_earth, frame_of, inverse_equal_earth, sample
-from deepcams.report.plot import FIGURES as FIGURE_NAMES
-from deepcams.report.plot import plot_year
-from deepcams.report.style import concentration_scale, decade_ticks, difference_scale, new_figure, save_png
+from deepcams.grid.nodes import coarse_globe, fine_globe
+from deepcams.report import figures, skill_figure, training_figure
+from deepcams.report.maps import Frame, cut, draw_field, equal_earth, frame_of, inverse_equal_earth, sample
+from deepcams.report.style import concentration_scale, decade_ticks, difference_scale, new_figure
 from deepcams.validation.skill import Skill
-from deepcams.validation.summary import BIN_EDGES
+from tests.unit.year_tables import COARSE, FINE
 
-PACIFIC = Region(north=3.0, west=172.5, south=-15.0, east=190.5)
-COARSE = coarse_grid(PACIFIC)
-FINE = refine(COARSE)
 RNG = np.random.default_rng(0)
 PRODUCT = RNG.lognormal(2, 0.5, (4, *FINE.shape)).astype(np.float32)
 CAMS = PRODUCT[:, ::3, ::3]
@@ -115,44 +107,10 @@ def test_scales_have_round_ends_and_readable_ticks():
     norm = concentration_scale(np.array([0.7, 3.0, 170.0, np.nan, 0.0]))
     assert (norm.vmin, norm.vmax) == pytest.approx((0.5, 200.0))
     assert decade_ticks(norm) == [1.0, 3.0, 10.0, 30.0, 100.0]
+    assert concentration_scale(np.array([1e-3] * 50 + [400.0])).vmin == 0.5  # three decades at most
     norm = difference_scale(np.array([-3.0, 1.0, np.nan]))
     assert (norm.vmin, norm.vmax) == (-5.0, 5.0)
     assert concentration_scale(np.zeros(3)).vmin > 0 and difference_scale(np.zeros(3)).vmax > 0
-
-
-def stations(count=6):
-    rows = [
-        {"station": f"s{k}", "name": f"Place {k}", "country": "FJ", "latitude": -10.0 + k, "longitude": 178.0 + k,
-         "field": field, "n": 100 if k else 3, "rmse": 5.0 + k, "bias": k - 3.0}
-        for k in range(count) for field in ("product", "cams")
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def series(days, name="Place"):
-    time = pd.date_range("2018-01-01T01:00", periods=24 * days, freq="h")
-    values = RNG.lognormal(2, 0.5, (3, len(time)))
-    return pd.DataFrame(
-        {"time": time, "observed": values[0], "cams": values[1], "product": values[2], "name": name, "country": "FJ",
-         "latitude": -17.5, "longitude": 178.0}
-    )  # fmt: skip
-
-
-def diurnal():
-    return pd.DataFrame(
-        [
-            {"hour": h, "field": f, "n": 5, "observed": 10 + h, "modelled": 9 + h}
-            for f in ("product", "cams")
-            for h in range(24)
-        ]
-    )
-
-
-def scatter():
-    counts = np.zeros((len(BIN_EDGES) - 1,) * 2, int)
-    counts[20:40, 22:38] = 7
-    score = {"n": 2240, "r": 0.6, "rmse": 12.0, "bias": -3.0, "fac2": None}
-    return station_figures.scatter({"cams": counts, "product": counts.T}, BIN_EDGES, {"cams": score, "product": score})
 
 
 def skill(stage, baseline, percent, half, step=0.25, metrics=("rmse", "mae")):
@@ -189,44 +147,14 @@ def months():
     )  # fmt: skip
 
 
-FIGURES = {
-    "months": months,
-    "no months": lambda: skill_figure.months({"temporal": {}}),
-    "differences": differences,
-    "no differences": lambda: skill_figure.differences([]),
-    "training": lambda: training_figure.training(curves()),
-    "training without validation": lambda: training_figure.training(curves()[["step", "loss"]]),
-    "mean": lambda: figures.mean_maps(PRODUCT.mean(axis=0), FINE, CAMS.mean(axis=0), COARSE),
-    "sequence": lambda: figures.sequence(TIMES, [CAMS[0], None, None, CAMS[3]], COARSE, PRODUCT, FINE),
-    "zoom": lambda: figures.zoom(TIMES[0], CAMS[0], COARSE, PRODUCT[0], FINE),
-    "zoom with truth": lambda: figures.zoom(TIMES[0], CAMS[0], COARSE, PRODUCT[0], FINE, PRODUCT[1]),
-    "scatter": scatter,
-    "series": lambda: station_figures.series(series(3)),
-    "diurnal": lambda: station_figures.diurnal(diurnal()),
-    "scores": lambda: station_figures.score_bars([{"method": "product", "rmse": 1.0, "mae": None, "r": 0.9},
-                                                  {"method": "CAMS", "rmse": 2.0, "mae": float("nan"), "r": None}]),
-    "stations": lambda: station_figures.station_map(stations(), frame_of(FINE)),
-    "stations of the globe": lambda: station_figures.station_map(stations(), Frame(globe=True)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES.keys())
-def test_every_figure_gives_the_same_png_twice_without_date_or_software(tmp_path, draw):
-    state = RNG.bit_generator.state
-    for name in ("a.png", "b.png"):
-        RNG.bit_generator.state = state
-        figure = draw()
-        assert isinstance(figure, Figure)
-        save_png(figure, tmp_path / name)
-    data = (tmp_path / "a.png").read_bytes()
-    assert data == (tmp_path / "b.png").read_bytes()
-    assert b"Software" not in data and b"tIME" not in data and b"Date" not in data
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
-
-
-@pytest.mark.parametrize("name", ["mean", "sequence", "zoom with truth", "scatter", "series", "diurnal", "stations"])
-def test_concentrations_carry_their_unit(name):
-    assert any("µg m⁻³" in text for text in texts(FIGURES[name]()))
+def test_a_map_s_part_of_a_field_has_the_map_s_longitudes_and_a_node_more_on_every_side():
+    globe = coarse_globe()
+    field = np.broadcast_to(globe.longitude, globe.shape)
+    values, inside = cut(field, globe, frame_of(FINE))
+    assert (inside.longitude[0], inside.longitude[-1]) == (171.75, 191.25)
+    assert (inside.latitude[0], inside.latitude[-1]) == (3.75, -15.75)
+    assert np.array_equal((inside.longitude + 180) % 360 - 180, values[0])
+    assert cut(field, globe, Frame(globe=True))[1] is globe
 
 
 def test_differences_carry_per_cent_their_zero_and_their_intervals():
@@ -336,39 +264,6 @@ def test_curves_without_their_columns_are_refused(tmp_path):
         training_figure.read_curves(tmp_path / "curves.csv")
 
 
-def test_long_series_are_shown_as_daily_means_and_gaps_stay_open():
-    table = series(60)
-    table = table[(table["time"] < "2018-01-10") | (table["time"] > "2018-01-20")]
-    axes = station_figures.series(table).axes[0]
-    assert "daily mean" in axes.get_ylabel()
-    line = next(line for line in axes.lines if line.get_label() == "observed")
-    days = table.set_index("time")["observed"].resample("D").mean()
-    assert np.asarray(line.get_ydata(), float) == pytest.approx(days.to_numpy(), nan_ok=True)
-    assert np.isnan(np.asarray(line.get_ydata(), float)).sum() == 10
-
-
-def test_a_long_sequence_wraps_into_rows_of_four_hours():
-    times = TIMES[0] + np.arange(6) * np.timedelta64(1, "h")
-    coarse = [CAMS[0] if k % 3 == 0 else None for k in range(6)]
-    figure = figures.sequence(times, coarse, COARSE, np.concatenate([PRODUCT, PRODUCT[:2]]), FINE)
-    shown = [axes for axes in figure.axes if axes.get_visible() and axes.images]
-    assert len(shown) == 6 + 2
-    assert texts(figure).count("no analysis") == 4
-
-
-def test_a_station_s_name_is_never_read_as_mathematics(tmp_path):
-    figure = station_figures.series(series(2, name=r"$\frac{$ <b> 5$"))
-    save_png(figure, tmp_path / "s.png")
-    assert figure.axes[0].get_title(loc="left").startswith(r"\$\frac{\$")
-
-
-def test_no_difference_in_rmse_draws_white_dots_and_sparse_stations_are_grey():
-    figure = station_figures.station_map(stations(), frame_of(FINE))
-    grey, dots = figure.axes[1].collections[-2:]
-    assert len(grey.get_offsets()) == 1 and len(dots.get_offsets()) == 5
-    assert np.asarray(dots.get_array()) == pytest.approx(np.zeros(5))
-
-
 def test_missing_cells_are_drawn_as_missing():
     field = PRODUCT[0].copy()
     field[:10] = np.nan
@@ -376,43 +271,6 @@ def test_missing_cells_are_drawn_as_missing():
     image = draw_field(axes, field, FINE, LogNorm(1, 100), "magma_r")
     assert np.ma.getmaskarray(image.get_array())[:10].all()
     assert not np.ma.getmaskarray(image.get_array())[10:].any()
-
-
-@pytest.fixture
-def year(tmp_path):
-    """Files of a small year without stations, as the validation leaves them."""
-    hours = TIMES[0] + np.arange(12) * np.timedelta64(1, "h")
-    for name, grid, times in (("product", FINE, hours), ("truth", FINE, hours), ("cams", COARSE, hours[::3])):
-        values = RNG.lognormal(2, 0.5, (len(times), *grid.shape)).astype(np.float32)
-        xr.Dataset(
-            {"pm25": (("time", "latitude", "longitude"), values)},
-            coords={"time": times, "latitude": grid.latitude, "longitude": grid.longitude},
-        ).to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
-    np.savez(tmp_path / "mean.npz", product=PRODUCT[0], latitude=FINE.latitude, longitude=FINE.longitude, cams=CAMS[0],
-             cams_latitude=COARSE.latitude, cams_longitude=COARSE.longitude)  # fmt: skip
-    (tmp_path / "summary.json").write_text(json.dumps({"truth": [], "stations": {"scores": []}}))
-    tables = {name: tmp_path / f"{name}.csv" for name in ("scatter", "series", "diurnal", "stations")}
-    for path in tables.values():
-        path.write_text("\n")
-    return {
-        "summary_path": tmp_path / "summary.json", "tables": tables, "mean_path": tmp_path / "mean.npz",
-        "product_path": tmp_path / "product.nc", "coarse_path": tmp_path / "cams.nc",
-        "truth_path": tmp_path / "truth.nc",
-    }  # fmt: skip
-
-
-def test_a_year_without_stations_still_gets_all_its_figures(tmp_path, year):
-    outputs = {name: tmp_path / f"{name}.png" for name in FIGURE_NAMES}
-    plot_year(outputs, **year, dpi=60)
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in outputs.values())
-
-
-def test_unknown_figures_and_times_are_refused(tmp_path, year):
-    with pytest.raises(DeepcamsError, match="pie"):
-        plot_year({"pie": tmp_path / "pie.png"}, **year)
-    for time, hours in (("2018-01-01T01", 4), ("2018-01-01T09", 4), ("2018-01-01T00", 13)):
-        with pytest.raises(DeepcamsError, match="analysis time"):
-            plot_year({"sequence": tmp_path / "s.png"}, **year, time=time, hours=hours)
 
 
 def test_zero_is_drawn_as_the_lowest_colour_and_not_as_missing():

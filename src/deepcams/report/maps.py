@@ -5,15 +5,20 @@ from functools import lru_cache
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from deepcams.geography.load import coastlines
 from deepcams.grid.nodes import Grid
+from deepcams.report.quantity import label as name
+from deepcams.report.quantity import unit
+from deepcams.report.style import decade_ticks, new_figure
 
 COAST = "#3b4754"
 MISSING = "#e8ebee"
@@ -89,37 +94,70 @@ def frame_of(grid: Grid) -> Frame:
     return Frame(False, north, grid.longitude[0] - half, south, grid.longitude[-1] + half)
 
 
+def cut(field: np.ndarray, grid: Grid, frame: Frame) -> tuple[np.ndarray, Grid]:
+    """The part of a field (H, W) that a map shows, with the nodes just outside it, its longitudes those of the map."""
+    if frame.globe:
+        return field, grid
+    rows = np.flatnonzero((grid.latitude < frame.north + grid.step) & (grid.latitude > frame.south - grid.step))
+    west = frame.west - grid.step
+    turned = (grid.longitude - west) % 360.0 + west
+    columns = np.argsort(turned, kind="stable")
+    columns = columns[turned[columns] < frame.east + grid.step]
+    inside = Grid(grid.latitude[rows], turned[columns], grid.step)
+    return field[rows][:, columns], inside
+
+
 def draw_field(
-    axes: Axes, field: np.ndarray, grid: Grid, norm: Normalize, cmap: str, frame: Frame | None = None, width: int = 1100
+    axes: Axes,
+    field: np.ndarray,
+    grid: Grid,
+    norm: Normalize,
+    cmap: str | Colormap,
+    frame: Frame | None = None,
+    width: int = 1100,
 ) -> AxesImage:
     """Draw a field (H, W) with coastlines; `width`: pixels of a global map. Returns the image, for a colour bar."""
     frame = frame or frame_of(grid)
-    if frame.globe:
-        right, top = _half_axes()
-        height = round(width * top / right)
-        x = (np.arange(width) + 0.5) / width * 2 * right - right
-        y = top - (np.arange(height) + 0.5) / height * 2 * top
-        longitude, latitude = inverse_equal_earth(*np.meshgrid(x, y))
-        raster = sample(field, grid, longitude, latitude)
-        extent = (-right, right, -top, top)
-    else:
-        half = grid.step / 2
-        raster = field
-        extent = (
-            grid.longitude[0] - half, grid.longitude[-1] + half, grid.latitude[-1] - half, grid.latitude[0] + half
-        )  # fmt: skip
-    if isinstance(norm, LogNorm):
-        raster = np.where(raster <= 0, norm.vmin / 2, raster)  # zero is a value: the lowest colour, not that of missing
-    image = axes.imshow(raster, extent=extent, norm=norm, cmap=cmap, zorder=1, aspect="auto", interpolation="nearest")
+    values, extent = raster(field, grid, norm, frame, width)
+    image = axes.imshow(values, extent=extent, norm=norm, cmap=cmap, zorder=1, aspect="auto", interpolation="nearest")
     if frame.globe:
         image.set_clip_path(_outline(axes, "none"))
     prepare(axes, frame)
     return image
 
 
+def raster(
+    field: np.ndarray, grid: Grid, norm: Normalize, frame: Frame, width: int = 1100
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """What `draw_field` shows: values in rows of pixels, and their extent (left, right, bottom, top) on the map."""
+    if frame.globe:
+        right, top = _half_axes()
+        values = sample(field, grid, *_pixels(width))
+        extent = (-right, right, -top, top)
+    else:
+        half = grid.step / 2
+        values = field
+        extent = (
+            grid.longitude[0] - half, grid.longitude[-1] + half, grid.latitude[-1] - half, grid.latitude[0] + half
+        )  # fmt: skip
+    if isinstance(norm, LogNorm):
+        values = np.where(values <= 0, norm.vmin / 2, values)  # zero is a value: the lowest colour, not that of missing
+    return values, extent
+
+
+@lru_cache(maxsize=4)
+def _pixels(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude of the pixels of a global map, NaN beside it."""
+    right, top = _half_axes()
+    height = round(width * top / right)
+    x = (np.arange(width) + 0.5) / width * 2 * right - right
+    y = top - (np.arange(height) + 0.5) / height * 2 * top
+    return inverse_equal_earth(*np.meshgrid(x, y))
+
+
 def prepare(axes: Axes, frame: Frame) -> None:
     """Set up axes as a map: extent, proportions, outline or ticks, coastlines."""
-    axes.add_collection(LineCollection(_coasts(frame), colors=COAST, linewidths=0.45, zorder=3, capstyle="round"))
+    axes.add_collection(LineCollection(coasts(frame), colors=COAST, linewidths=0.45, zorder=3, capstyle="round"))
     if frame.globe:
         right, top = _half_axes()
         axes.set_axis_off()
@@ -141,6 +179,50 @@ def prepare(axes: Axes, frame: Frame) -> None:
         axes.spines[side].set_visible(True)
 
 
+def panels(count: int, frame: Frame) -> tuple[Figure, np.ndarray]:
+    """A figure for maps of one frame: of the globe below each other, of a box side by side, four two by two."""
+    if frame.globe:
+        figure = new_figure(8.2, 0.2 + 3.85 * count)
+        return figure, figure.subplots(count, 1, squeeze=False).ravel()
+    aspect = min(max(frame.aspect, 0.6), 2.4)
+    down, across = (2, 2) if count == 4 else (1, count)
+    whole = 10.0 if count > 1 else 6.0
+    figure = new_figure(whole, down * ((whole / across - 0.5) / aspect + 1.15))
+    return figure, figure.subplots(down, across, squeeze=False).ravel()
+
+
+def colour_bar(
+    figure: Figure | SubFigure,
+    image: ScalarMappable,
+    axes: Axes | list[Axes],
+    norm: Normalize,
+    *,
+    horizontal: bool = False,
+    label: str = "difference",
+) -> None:
+    """A colour bar with the unit, plain numbers, and pointed ends, since extremes lie outside the scale."""
+    place = {"orientation": "horizontal", "shrink": 0.75, "aspect": 32, "pad": 0.03} if horizontal else {
+        "shrink": 0.7, "aspect": 26, "pad": 0.02
+    }  # fmt: skip
+    is_log = isinstance(norm, LogNorm)
+    bar = figure.colorbar(image, ax=axes, extend="both", **place)
+    bar.set_label(f"{name() if is_log else label} ({unit()})")
+    bar.outline.set_linewidth(0.5)
+    axis = bar.ax.xaxis if horizontal else bar.ax.yaxis
+    axis.set_major_locator(FixedLocator(decade_ticks(norm) if is_log else np.linspace(norm.vmin, norm.vmax, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def thin_ticks(axes: Axes, left: bool, bottom: bool) -> None:
+    """Leave the labels of degrees to the panels at the left and at the bottom."""
+    if not left:
+        axes.tick_params(labelleft=False)
+    if not bottom:
+        axes.tick_params(labelbottom=False)
+
+
 def sample(field: np.ndarray, grid: Grid, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
     """Value of the nearest node at places; NaN where a place is NaN or outside the grid."""
     rows, columns = grid.shape
@@ -158,7 +240,8 @@ def _half_axes() -> tuple[float, float]:
 
 
 @lru_cache(maxsize=8)  # a figure's panels mostly show the same part of the Earth
-def _coasts(frame: Frame) -> list[np.ndarray]:
+def coasts(frame: Frame) -> list[np.ndarray]:
+    """Coastlines in a map's coordinates: list of (N, 2); of a box also what is cut by its edge, uncut."""
     if frame.globe:
         return [np.column_stack(equal_earth(line[:, 0], line[:, 1])) for line in coastlines()]
     lines = []

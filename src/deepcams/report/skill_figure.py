@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deepcams.report.station_figures import message
-from deepcams.report.style import CAMS, OTHER, PRODUCT, new_figure, plain, styled
+from deepcams.report.style import CAMS, OTHER, PRODUCT, message, new_figure, plain, styled
 from deepcams.validation.skill import (
     ALIKE,
     BETTER,

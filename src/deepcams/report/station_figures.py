@@ -1,129 +1,116 @@
-"""The report's figures of stations and scores. Each takes tables of the validation and returns a figure."""
+"""The report's figures of series, of the day's course, and of scores. Each takes tables of the validation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
-from matplotlib.colors import LogNorm
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from deepcams.report.figures import colour_bar
-from deepcams.report.maps import Frame, prepare
 from deepcams.report.quantity import label, unit
-from deepcams.report.style import (
-    CAMS,
-    COLOURS,
-    DIFFERENCE,
-    LABELS,
-    OBSERVED,
-    OTHER,
-    PRODUCT,
-    difference_scale,
-    new_figure,
-    plain,
-    styled,
-)
+from deepcams.report.style import COLOURS, GREY, NAMES, PRODUCT, message, new_figure, plain, styled, thousands
+
+LONG = 40  # days: from there on, daily means are what is read
+LEAST = 30  # pairs that a group has in each hour of the day, to be shown
+NO_PAIRS = "No station has measurements that could be compared."
 
 
 @styled
-def message(text: str) -> Figure:
-    """A figure that only says why there is nothing to see."""
-    figure = new_figure(8.0, 1.6)
-    figure.text(0.5, 0.5, text, ha="center", va="center", color="#5b6773", fontsize=11)
-    return figure
+def series(table: pd.DataFrame, names: Mapping[str, str] = NAMES) -> Figure:
+    """Observed and modelled concentrations at a few places (Xiao et al. 2022, Fig. 7), a panel for each.
 
-
-@styled
-def scatter(counts: dict[str, np.ndarray], edges: np.ndarray, scores: dict[str, dict[str, float]]) -> Figure:
-    """Density of pairs on log axes, CAMS beside the product (Xiao et al. 2022, Fig. 6).
-
-    counts : "cams" and "product" → (bins, bins) numbers of pairs by observed and modelled bin.  edges : µg m-3.
-    scores : the same keys → n, r, rmse, bias, fac2 for the legend.
+    table : rows of place, time, observed and the fields in `names`, hourly. Of more than `LONG` days the daily means
+    are drawn over the hours.
     """
-    figure = new_figure(9.6, 4.7)
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    highest = max(2, *(int(count.max(initial=0)) for count in counts.values()))
-    used = np.flatnonzero(sum(count.sum(axis=0) + count.sum(axis=1) for count in counts.values()))
-    low, high = (edges[used[0]], edges[used[-1] + 1]) if len(used) else (1.0, 100.0)
-    for axes, name in zip(panels, ("cams", "product"), strict=True):
-        line = np.array([low, high])
-        for factor, style in ((1.0, "-"), (0.5, ":"), (2.0, ":")):
-            axes.plot(line, factor * line, style, color="#55606b", linewidth=0.9, zorder=3)
-        shown = np.ma.masked_equal(counts[name].T, 0)
-        mesh = axes.pcolormesh(edges, edges, shown, norm=LogNorm(1, highest), cmap="viridis", rasterized=True)
-        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
-        axes.set_title("CAMS" if name == "cams" else "Product")
-        axes.set_xlabel(f"observed {label()} ({unit()})")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        score = scores[name]
-        text = "\n".join(
-            (f"N = {int(score['n']):,}", f"R = {_show(score['r'])}", f"RMSE = {_show(score['rmse'], 1)} {unit()}",
-             f"bias = {_show(score['bias'], 1, sign=True)} {unit()}", f"within a factor 2: {_percent(score['fac2'])}")
-        )  # fmt: skip
-        axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top", fontsize=8,
-                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 3})  # fmt: skip
-    panels[0].set_ylabel(f"modelled {label()} ({unit()})")
-    bar = figure.colorbar(mesh, ax=list(panels), shrink=0.85, pad=0.015, aspect=28)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    bar.set_label("pairs of one hour")
-    bar.outline.set_linewidth(0.5)
-    return figure
-
-
-@styled
-def series(pairs: pd.DataFrame) -> Figure:
-    """Observed, CAMS and product at one station: hours, or daily means if they span more than 40 days.
-
-    pairs : rows of one station with name, country, latitude, longitude, time, observed, cams, product.
-    """
-    first = pairs.iloc[0]
-    table = pairs.set_index("time")[["observed", "cams", "product"]].astype(float)
-    days = (table.index[-1] - table.index[0]).days
-    # Gaps stay gaps: the axis has every hour or day.
-    table = table.resample("D" if days > 40 else "h").mean()
-    figure = new_figure(9.6, 3.3)
-    axes = figure.subplots()
-    for name, width, order in (("observed", 1.3, 2), ("cams", 1.2, 3), ("product", 1.4, 4)):
-        axes.plot(table.index, table[name], color=COLOURS[name], label=LABELS[name], linewidth=width, zorder=order)
-    axes.set_ylabel(f"{label()} ({unit()})" + (", daily mean" if days > 40 else ", hourly"))
-    axes.set_xlim(table.index[0], table.index[-1] if len(table) > 1 else table.index[0] + pd.Timedelta(hours=1))
-    axes.set_ylim(bottom=0)
+    fields = ["observed", *(name for name in ("cams", "product") if name in names and name in table)]
+    labels = {"observed": "observed", **names}
+    places = list(dict.fromkeys(table["place"]))
+    if not places:
+        return message(NO_PAIRS)
+    first, last = table["time"].min(), table["time"].max()
+    days = (last - first).days
+    is_long = days > LONG
+    figure = new_figure(9.6, 2.55 * len(places) + 0.55)
+    panels = figure.subplots(len(places), 1, squeeze=False, sharex=True).ravel()
+    for axes, place in zip(panels, places, strict=True):
+        # Gaps stay gaps: the axis has every hour or day.
+        hourly = table[table["place"] == place].set_index("time")[fields].astype(float).resample("h").mean()
+        daily = hourly.resample("D").mean()
+        for order, name in enumerate(fields):
+            if is_long:
+                axes.plot(hourly.index, hourly[name], color=COLOURS[name], linewidth=0.5, alpha=0.22, zorder=2)
+                axes.plot(daily.index + pd.Timedelta(hours=12), daily[name], color=COLOURS[name], linewidth=1.5,
+                          label=labels[name], zorder=4 + order)  # fmt: skip
+            else:
+                axes.plot(hourly.index, hourly[name], color=COLOURS[name], linewidth=1.4 if days <= 10 else 0.9,
+                          label=labels[name], zorder=4 + order)  # fmt: skip
+        axes.set_title(plain(place))
+        axes.set_ylabel(f"{label()} ({unit()})")
+        axes.grid(axis="y")
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        _upper_limit(axes, hourly, daily if is_long else hourly)
+    # An axis that ends at midnight would be named after the month that begins there.
+    panels[0].set_xlim(first, last - pd.Timedelta(seconds=1) if last > first else first + pd.Timedelta(hours=1))
     locator = mdates.AutoDateLocator(maxticks=9)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
-    axes.grid(axis="y")
-    axes.legend(ncols=3, loc="upper right", bbox_to_anchor=(1, 1.13))
-    place = f"{abs(first['latitude']):.2f}°{'N' if first['latitude'] >= 0 else 'S'}, "
-    place += f"{abs(first['longitude']):.2f}°{'E' if first['longitude'] >= 0 else 'W'}"
-    title = ", ".join(str(part) for part in (first["name"], first["country"]) if str(part))
-    axes.set_title(f"{plain(title)} ({place})")
-    axes.set_xlabel("time (UTC)")
+    panels[-1].xaxis.set_major_locator(locator)
+    panels[-1].xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    panels[-1].set_xlabel("time (UTC)" + ("; bold: daily means, faint: hours" if is_long else ""))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
 
 
-@styled
-def diurnal(table: pd.DataFrame) -> Figure:
-    """Mean concentration by local solar hour: observed, CAMS, product.
+def _upper_limit(axes: Axes, hourly: pd.DataFrame, bold: pd.DataFrame) -> None:
+    """Room for all that is bold and nearly all hours; single peaks would press the rest to the ground."""
+    highest = float(np.nanmax(hourly.to_numpy(), initial=0.0))
+    top = max(1.08 * float(np.nanmax(bold.to_numpy(), initial=0.0)), float(np.nanquantile(hourly.to_numpy(), 0.998)))
+    if highest > 1.05 * top:
+        axes.text(0.995, 0.97, f"single hours up to {highest:.0f} {unit()}", transform=axes.transAxes, ha="right",
+                  va="top", fontsize=8, color=GREY, zorder=9,
+                  bbox={"facecolor": "#ffffffcc", "edgecolor": "none", "pad": 1})  # fmt: skip
+    axes.set_ylim(0, max(top, 1e-6) if highest > 1.05 * top else max(1.05 * highest, 1e-6))
 
-    table : rows of hour (0 … 23), field ("product", "cams"), n, observed, modelled (µg m-3).
+
+@styled
+def diurnal(table: pd.DataFrame, names: Mapping[str, str] = NAMES) -> Figure:
+    """Mean concentration by local solar hour: a panel for all, and for each continent with enough pairs.
+
+    table : rows of group ("all" first), hour (0 … 23), n, observed and the fields in `names`, means.
     """
-    figure = new_figure(6.4, 3.6)
-    axes = figure.subplots()
-    by_field = {name: part.set_index("hour") for name, part in table.groupby("field")}
-    hours = np.arange(24)
-    observed = by_field["product"]["observed"].reindex(hours)
-    axes.plot(hours + 0.5, observed, color=OBSERVED, marker="o", markersize=3.5, label="observed")
-    for name, colour in (("cams", CAMS), ("product", PRODUCT)):
-        axes.plot(hours + 0.5, by_field[name]["modelled"].reindex(hours), color=colour, marker="o", markersize=3.5,
-                  label=LABELS[name])  # fmt: skip
-    axes.set(xlim=(0, 24), xlabel="local solar time (h)", ylabel=f"mean {label()} ({unit()})")
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MultipleLocator(3))
-    axes.grid(axis="y")
-    axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 1.0))
+    fields = ["observed", *(name for name in ("cams", "product") if name in names and name in table)]
+    labels = {"observed": "observed", **names}
+    parts = {str(group): part.set_index("hour").reindex(np.arange(24)) for group, part in table.groupby("group")}
+    groups = [group for group in parts if group == "all" or parts[group]["n"].fillna(0).min() >= LEAST]
+    groups.sort(key=lambda group: (group != "all", group))
+    if len(parts) == 2 and "all" in groups:
+        groups = ["all"]  # the one continent is all there is
+    if not groups:
+        return message(NO_PAIRS)
+    across = min(len(groups), 2 if len(groups) in (2, 4) else 3)
+    down = -(-len(groups) // across)
+    figure = new_figure(5.6 if len(groups) == 1 else 9.6, 2.35 * down + 0.75 + (0.6 if down == 1 else 0))
+    panels = figure.subplots(down, across, squeeze=False)
+    for number, axes in enumerate(panels.ravel()):
+        if number >= len(groups):
+            axes.set_visible(False)
+            continue
+        part = parts[groups[number]]
+        for name in fields:
+            axes.plot(np.arange(24) + 0.5, part[name].astype(float), color=COLOURS[name], marker="o", markersize=3,
+                      label=labels[name])  # fmt: skip
+        axes.set_xlim(0, 24)
+        axes.set_ylim(0, 1.08 * max(float(np.nanmax(part[fields].to_numpy(float), initial=0.0)), 1e-6))
+        axes.xaxis.set_major_locator(MultipleLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.grid(axis="y")
+        name = "All stations" if groups[number] == "all" else plain(groups[number])
+        axes.set_title(f"{name}, N = {thousands(part['n'].sum())}", fontsize=9)
+        if number % across == 0:
+            axes.set_ylabel(f"mean {label()} ({unit()})")
+        if number + across >= len(groups):
+            axes.set_xlabel("local solar time (h)")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
 
 
@@ -133,6 +120,8 @@ def score_bars(rows: Sequence[dict[str, object]], highlight: str = "product") ->
 
     rows : dictionaries with method, rmse, mae, r; missing scores are None or NaN.
     """
+    if not rows:
+        return message("There are no scores for this year.")
     names = [str(row["method"]) for row in rows]
     figure = new_figure(9.6, 0.34 * len(rows) + 1.15)
     panels = figure.subplots(1, 3, sharey=True)
@@ -157,44 +146,3 @@ def score_bars(rows: Sequence[dict[str, object]], highlight: str = "product") ->
         axes.spines["bottom"].set_visible(False)
     panels[0].set_yticks(places, [plain(name) for name in names])
     return figure
-
-
-@styled
-def station_map(stations: pd.DataFrame, frame: Frame, least_pairs: int = 24) -> Figure:
-    """Stations on a map: left the product's bias, right where its RMSE is below or above that of CAMS.
-
-    stations : rows of station, latitude, longitude, field, n, rmse, bias.  least_pairs : stations with fewer are grey.
-    """
-    wide = stations.pivot(index="station", columns="field", values=["rmse", "bias", "n"])
-    place = stations.groupby("station")[["latitude", "longitude"]].first()
-    x, y = frame.project(place["longitude"].to_numpy(), place["latitude"].to_numpy())
-    enough = wide["n", "product"].to_numpy() >= least_pairs
-    change = (wide["rmse", "product"] - wide["rmse", "cams"]).to_numpy(float)
-    bias = wide["bias", "product"].to_numpy(float)
-    side_by_side = frame.aspect < 1.3
-    height = 5.0 if side_by_side else 2 * (8.2 / frame.aspect) + 0.8
-    figure = new_figure(10.0 if side_by_side else 9.2, min(height, 10.5))
-    panels = figure.subplots(*((1, 2) if side_by_side else (2, 1)))
-    size = float(np.clip(4000 / max(len(place), 1), 5, 42))
-    for axes, values, title, words in (
-        (panels[0], bias, "Bias of the product", "product − observed"),
-        (panels[1], change, "Change of RMSE (blue: better than CAMS)", "RMSE, product − CAMS"),
-    ):
-        prepare(axes, frame)
-        norm = difference_scale(values[enough])
-        axes.scatter(x[~enough], y[~enough], s=size * 0.7, color=OTHER, linewidths=0, zorder=5)
-        dots = axes.scatter(x[enough], y[enough], s=size, c=values[enough], cmap=DIFFERENCE, norm=norm, zorder=6,
-                            edgecolors="#27303a", linewidths=0.35)  # fmt: skip
-        axes.set_title(title)
-        colour_bar(figure, dots, axes, norm, label=words)
-    return figure
-
-
-def _show(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    if value is None or np.isnan(value):
-        return "–"
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None or np.isnan(value) else f"{100 * value:.0f} %"

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from deepcams.files.atomic import atomic_path
 from deepcams.report.quantity import lowest
@@ -17,10 +18,11 @@ from deepcams.report.quantity import lowest
 # Okabe & Ito (2008): distinguishable with every kind of colour vision.
 OBSERVED, CAMS, PRODUCT, TRUTH, OTHER = "#1a1a1a", "#D55E00", "#0072B2", "#009E73", "#8c96a0"
 COLOURS = {"observed": OBSERVED, "cams": CAMS, "product": PRODUCT, "truth": TRUTH}
-LABELS = {"observed": "observed", "cams": "CAMS", "product": "product", "truth": "truth"}
+NAMES = {"product": "product", "cams": "CAMS"}  # of the fields, unless a validation calls them otherwise
 CONCENTRATION = "magma_r"  # perceptually uniform, light is clean
 DIFFERENCE = "RdBu_r"
-INK, FAINT = "#27303a", "#d9dee3"
+INK, GREY, FAINT = "#27303a", "#5b6773", "#d9dee3"
+MARKERS = "osD^vPX<>hp"  # of groups, where colours are of fields
 
 STYLE = {
     "figure.dpi": 150,
@@ -84,20 +86,23 @@ def save_png(figure: Figure, path: str | Path, dpi: int = 150) -> None:
 
 
 def concentration_scale(*fields: np.ndarray) -> LogNorm:
-    """A log scale from the 2nd to the 99.8th percentile of all fields, rounded outwards to 1, 2 or 5 × 10ⁿ."""
+    """A log scale from the 2nd to the 99.8th percentile of all fields, rounded outwards to 1, 2 or 5 × 10ⁿ.
+
+    It spans three decades at most: what is all but clean air is not worth half of the colours.
+    """
     values = np.concatenate([field[np.isfinite(field)].ravel() for field in fields])
     values = values[values > 0]
     if not len(values):
         return LogNorm(1, 100)
     low, high = np.percentile(values, (2, 99.8))
     low, high = _rounded(max(low, lowest()), up=False), _rounded(max(high, 2 * lowest()), up=True)
-    return LogNorm(low, high if high > low else 10 * low)
+    return LogNorm(max(low, high / 1000), high if high > low else 10 * low)
 
 
-def difference_scale(field: np.ndarray) -> Normalize:
-    """A linear scale, symmetric about zero, that covers 99 % of the values."""
+def difference_scale(field: np.ndarray, share: float = 99.0) -> Normalize:
+    """A linear scale, symmetric about zero, that covers `share` per cent of the values."""
     size = np.abs(field[np.isfinite(field)])
-    limit = _rounded(float(np.percentile(size, 99)), up=True) if len(size) and size.max() > 0 else 1.0
+    limit = _rounded(float(np.percentile(size, share)), up=True) if len(size) and size.max() > 0 else 1.0
     return Normalize(-limit, limit)
 
 
@@ -114,6 +119,34 @@ def decade_ticks(norm: Normalize) -> list[float]:
 def plain(text: str) -> str:
     """Text as it is: a dollar sign would start mathematics."""
     return text.replace("$", r"\$")
+
+
+def capital(text: str) -> str:
+    """A name as a title: its first letter in upper case."""
+    return plain(text[:1].upper() + text[1:])
+
+
+def written(value: float | None, digits: int = 3, sign: bool = False) -> str:
+    """A number for a figure, a dash where it is undefined."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    # Nothing is minus zero.
+    return text.lstrip("+-") if not float(text) else text.replace("-", "−")
+
+
+def thousands(value: float) -> str:
+    """A whole number, its thousands apart."""
+    return f"{int(value):,}".replace(",", "\u202f")
+
+
+@styled
+def message(text: str) -> Figure:
+    """A figure that only says why there is nothing to see."""
+    figure = new_figure(8.0, 1.6)
+    figure.add_artist(Rectangle((0, 0), 1, 1, facecolor="white", edgecolor="none"))  # keeps the margins in the file
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY, fontsize=11)
+    return figure
 
 
 def _rounded(value: float, up: bool) -> float:

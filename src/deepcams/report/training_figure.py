@@ -9,8 +9,7 @@ from matplotlib.ticker import FuncFormatter
 
 from deepcams.errors import DeepcamsError
 from deepcams.report.quantity import unit
-from deepcams.report.station_figures import message
-from deepcams.report.style import OTHER, PRODUCT, new_figure, styled
+from deepcams.report.style import OTHER, PRODUCT, message, new_figure, styled
 
 ERRORS = (("rmse", "RMSE"), ("mae", "MAE"))
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import FACTOR, Grid
-from deepcams.report.figures import colour_bar, thin_ticks, utc
-from deepcams.report.maps import draw_field, frame_of
+from deepcams.report.figures import utc
+from deepcams.report.maps import colour_bar, draw_field, frame_of, thin_ticks
 from deepcams.report.quantity import unit
 from deepcams.report.style import (
     CONCENTRATION,
