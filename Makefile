@@ -31,12 +31,14 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@touch $@
 
-# Other readers of the product, which tests try where they are installed: Debian's, for root and within five minutes.
+# Other readers of the product, and a browser for the report, which tests try where they are installed: Debian's, for
+# root and within eight minutes.
 tools:
-	@if ! { command -v cdo && command -v ncdump; } > /dev/null && command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+	@if ! { command -v cdo && command -v ncdump && command -v chromium; } > /dev/null && command -v apt-get > /dev/null \
+	    && [ "$$(id -u)" = 0 ]; then \
 	  export DEBIAN_FRONTEND=noninteractive; \
-	  { timeout 120 apt-get update && timeout 180 apt-get install --yes --no-install-recommends cdo netcdf-bin; } \
-	    > /dev/null 2>&1 || echo "cdo and ncdump could not be installed: their tests are skipped."; \
+	  { timeout 120 apt-get update && timeout 360 apt-get install --yes --no-install-recommends cdo netcdf-bin chromium; } \
+	    > /dev/null 2>&1 || echo "cdo, ncdump and chromium could not be installed: their tests are skipped."; \
 	fi
 
 # How fast and how large, beside peers on this machine: docs/benchmarks.md. BENCH="--quick" or BENCH="--only writing".

@@ -7,11 +7,13 @@ import pytest
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region
 from deepcams.report.page import write_year_report
-from deepcams.report.plot import FIGURES, plot_year
+from deepcams.report.plot import FIGURES, SUFFIXES, plot_year
 from deepcams.sources.openaq import read_table, retrieve_month, write_table
-from deepcams.validation.collocation import CollocationSettings, collocate_month, read_pairs
-from deepcams.validation.quality import QualitySettings, control_quality
-from deepcams.validation.summary import SummarySettings, validate_year
+from deepcams.validation.collocation import CollocationSettings, collocate_month
+from deepcams.validation.pairs import read_pairs
+from deepcams.validation.quality import QualitySettings, control_quality, total
+from deepcams.validation.station_summary import SummarySettings
+from deepcams.validation.summary import validate_year
 from tests.unit.test_collocation import month  # noqa: F401
 from tests.unit.test_openaq import MONTH, metadata, one_day, rows_of, write_day, write_locations
 
@@ -59,39 +61,30 @@ def test_the_empty_table_survives_writing_and_quality_control(empty):
     table = read_table(empty)
     assert table.empty and table["time"].dtype == "datetime64[s]"
     clean, counts = control_quality(table, QualitySettings())
-    assert clean.empty and counts["measurements read"] == counts["measurements kept"] == 0
+    assert clean.empty and total(counts)["measurements read"] == total(counts)["measurements kept"] == 0
 
 
 def test_the_empty_table_goes_all_the_way_to_the_report(tmp_path, empty, month):  # noqa: F811
     product, coarse, *_ = month()
-    pairs, counts = tmp_path / "pairs.csv.gz", tmp_path / "counts.json"
-    found = collocate_month(product, coarse, empty, pairs, counts, CollocationSettings())
+    pairs, counts, folder = tmp_path / "pairs.nc", tmp_path / "counts.csv.gz", tmp_path / "2018"
+    found = total(collocate_month(product, coarse, empty, pairs, counts, CollocationSettings()))
     assert found["measurements read"] == found["pairs"] == 0
-    assert read_pairs(pairs).empty
-    tables = {name: tmp_path / f"{name}.csv" for name in ("stations", "diurnal", "scatter", "series")}
-    summary, means = tmp_path / "summary.json", tmp_path / "means.npz"
+    assert len(read_pairs(pairs)) == 0
     content = validate_year(
-        summary,
-        tables,
-        means,
+        folder,
         year=2018,
+        title="A year",
         product_paths=[product],
         coarse_paths=[coarse],
         pair_paths=[pairs],
         count_paths=[counts],
         settings=SummarySettings(),
     )
-    assert content["stations"]["number"] == 0 and content["stations"]["scores"] == []
-    figures = {name: tmp_path / f"{name}.png" for name in FIGURES}
-    plot_year(
-        figures,
-        summary_path=summary,
-        tables=tables,
-        mean_path=means,
-        product_path=product,
-        coarse_path=coarse,
-        dpi=50,
-    )
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures.values())
-    write_year_report(tmp_path / "2018.html", summary_path=summary, figures=figures)
+    assert content["stations"]["number"] == content["stations"]["pairs"] == 0
+    figures = {name: tmp_path / f"{name}{SUFFIXES.get(name, '.png')}" for name in FIGURES}
+    plot_year(figures, folder=folder, product_path=product, coarse_path=coarse, dpi=50)
+    starts = {".png": b"\x89PNG", ".gif": b"GIF89a", ".json": b"{"}
+    assert all(path.read_bytes().startswith(starts[path.suffix]) for path in figures.values())
+    slider = figures.pop("slider")
+    write_year_report(tmp_path / "2018.html", folder=folder, figures=figures, slider=slider)
     assert "No station measurement could be compared" in (tmp_path / "2018.html").read_text()

@@ -1,425 +1,210 @@
 """The report: whole in itself, safe against hostile names, and honest."""
 
-import dataclasses
+import base64
+import hashlib
 import json
 import re
-from html.parser import HTMLParser
+from html import unescape
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from deepcams.errors import DeepcamsError
-from deepcams.report import page
+from deepcams.report import shell
+from deepcams.report.folder import read_validation
+from deepcams.report.headline import quality_objective
 from deepcams.report.networks import Evaluation
-from deepcams.report.page import write_index, write_year_report
-from deepcams.report.station_figures import message
-from deepcams.report.style import save_png
-from deepcams.validation.skill import Skill, read_skill, write_skill
+from deepcams.report.page import write_index
+from deepcams.report.shell import data
+from tests.standins.report_page import Reader, report_maker, table_rows
+from tests.standins.validation_folder import truth_row, write_differences, write_figure, write_folder, write_slider
 
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)>'
 
 
-class Reader(HTMLParser):
-    """Collects elements, addresses and text, and checks that elements are closed in order."""
-
-    VOID = frozenset({"meta", "img", "br", "link", "wbr"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.open, self.addresses, self.text = [], [], [], ""
-        self.feed(text)
-        self.close()
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
-        assert not [name for name, _ in attrs if name.startswith("on")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
-
-
-def score(field, r, rmse, selection="all hours"):
-    return {"selection": selection, "field": field, "n": 1000, "r": r, "rmse": rmse, "mae": 3.0, "bias": -1.0,
-            "nmb": -0.1, "fac2": 0.8}  # fmt: skip
-
-
-def truth(method, rmse, hours="all"):
-    values = {"n": 10, "r": 0.9, "rmse": rmse, "mae": 1.0, "bias": 0.1}
-    return {"method": method, "hours": hours} | values | {f"{key}_area": value for key, value in values.items()}
-
-
-def summary(**changes):
-    return {
-        "year": 2018, "synthetic": None, "first_hour": "2018-01-01T00:00:00", "last_hour": "2018-01-31T23:00:00",
-        "grid": {}, "truth": [],
-        "stations": {"number": 3, "settings": {"daily_hours": 19, "station_pairs": 24},
-                     "scores": [score("product", 0.6, 12.0), score("cams", 0.5, 14.0)],
-                     "counts": {"measurements read": 1200, "below the minimum": 7}},
-        "fields": {"product": {"hours": 744, "missing_hours": 0, "missing_cells": 0, "infinite_cells": 0,
-                               "negative_cells": 0, "minimum": 0.1, "maximum": 900.0, "mean": 9.5,
-                               "closure_error": 0.0039}, "cams": {}},
-        "attributes": {"title": "Hourly PM2.5", "history": "made"},
-        **changes,
-    }  # fmt: skip
-
-
 @pytest.fixture
 def make(tmp_path):
-    """A function: write the report of a summary, return its text."""
-    save_png(message("nothing"), tmp_path / "figure.png")
-
-    def write(content=None, **options):
-        (tmp_path / "summary.json").write_text(json.dumps(content or summary()))
-        options.setdefault("figures", {"mean": tmp_path / "figure.png"})
-        write_year_report(tmp_path / "2018.html", summary_path=tmp_path / "summary.json", **options)
-        return (tmp_path / "2018.html").read_text()
-
-    return write
+    """A function: write a folder and its report, return the report's text."""
+    return report_maker(tmp_path)
 
 
-def evaluation(tmp_path, network_rmse=4.0):
-    rows = [
-        {"month": f"2020-{m:02d}", "method": name, "r": 0.9 + m / 1000, "rmse": rmse + m, "mae": 0.5}
-        for m in (1, 2, 3)
-        for name, rmse in (("XVFI", network_rmse), ("linear", 5.0), ("nearest", 9.0))
-    ]
-    pd.DataFrame(rows).to_csv(tmp_path / "evaluation.csv", index=False)
-    return Evaluation("Temporal network", tmp_path / "evaluation.csv", "XVFI")
-
-
-def difference(baseline, metric, reference, percent, half, step=0.75, days=31):
-    low, high = percent - half, percent + half
-    value = reference * (1 + percent / 100)
-    return Skill("temporal", step, "XVFI", baseline, metric, value, reference, percent, low, high, days)
-
-
-def skill_of(tmp_path, rmse, mae, days=31):
-    """Differences from linear, the best baseline, (per cent, half the interval), and from nearest."""
-    rows = [
-        difference("nearest", "rmse", 9.0, -50.0, 1.0, days=days),
-        difference("nearest", "mae", 4.0, -50.0, 1.0, days=days),
-        difference("linear", "rmse", 5.0, *rmse, days=days),
-        difference("linear", "mae", 2.0, *mae, days=days),
-        difference("linear", "rmse", 4.0, -77.0, 1.0, step=0.25),
-    ]
-    write_skill(rows, tmp_path / "skill.csv")
-    return tmp_path / "skill.csv"
-
-
-def test_the_page_loads_nothing_from_anywhere(tmp_path, make):
-    text = make(
-        summary(attributes={"references": "https://doi.org/10.1/x", "more": HOSTILE}),
-        evaluations=[evaluation(tmp_path)],
-    )
+def test_the_page_loads_nothing_and_its_policy_forbids_it(tmp_path, make):
+    text = make({"attributes": {"references": "https://doi.org/10.1/x", "more": HOSTILE}},
+                slider=write_slider(tmp_path / "slider.json"))  # fmt: skip
     reader = Reader(text)
-    assert {"script", "link", "iframe", "object"}.isdisjoint(reader.elements)
-    assert all(a.startswith(("data:image/png;base64,", "#")) or a == "index.html" for a in reader.addresses)
-    assert not re.search(r"url\s*\(|@import", text)
+    assert {"link", "iframe", "object", "form"}.isdisjoint(reader.elements)
+    assert not re.search(r"url\s*\(|@import|fetch\(|XMLHttp", text)
+    assert all(value.startswith("data:image/png;base64,") for name, value in reader.addresses if name == "src")
+    links = {value for name, value in reader.addresses if name == "href"}
+    assert {link for link in links if not link.startswith(("#", "https://"))} == {"index.html"}
+    policy = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])
+    assert policy.startswith("default-src 'none'; img-src data:;") and "http" not in policy
+    script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
 
 
 def test_hostile_texts_are_shown_not_run(tmp_path, make):
-    content = summary(
-        synthetic=HOSTILE, attributes={HOSTILE: HOSTILE}, truth=[truth(HOSTILE, 1.0), truth("product", 2.0)]
-    )
-    content["stations"]["counts"][HOSTILE] = 1
-    content["stations"]["scores"].append(score("product", 0.5, 1.0, HOSTILE))
     table = pd.DataFrame([{"month": HOSTILE, "method": m, "r": 1, "rmse": 1, "mae": 1} for m in (HOSTILE, "n")])
     table.to_csv(tmp_path / "hostile.csv", index=False)
+
+    def changes(folder):
+        for name in ("scores.csv", "counts.csv", "exceedances.csv", "differences.csv"):
+            content = pd.read_csv(folder / name, keep_default_na=False)
+            for column in {"group", "country", "step", "verdict", "resolution"} & set(content):
+                content.loc[len(content) - 1, column] = HOSTILE
+            content.to_csv(folder / name, index=False)
+
+    clean = Reader(make())
+    content = {"synthetic": HOSTILE, "attributes": {HOSTILE: HOSTILE}, "names": {"product": HOSTILE, "cams": HOSTILE}}
     text = make(
-        content, details={HOSTILE: HOSTILE}, evaluations=[Evaluation(HOSTILE, tmp_path / "hostile.csv", HOSTILE)]
+        {**content, "truth": [truth_row(HOSTILE, 1.0), truth_row("product", 2.0)], "station_names": {0: HOSTILE}},
+        changes,
+        details={HOSTILE: HOSTILE},
+        evaluations=[Evaluation(HOSTILE, tmp_path / "hostile.csv", HOSTILE)],
     )
     reader = Reader(text)
-    assert reader.elements.count("script") == 0 and reader.elements.count("img") == 1
+    for tag in ("script", "img", "noscript"):
+        assert reader.elements.count(tag) == clean.elements.count(tag), tag
     assert reader.text.count(HOSTILE) >= 9
+
+
+def test_data_in_the_page_cannot_end_their_element_and_come_back_whole():
+    texts = ["</script><b>", "<!--", "a & b", "\u2028\u2029", "]]>", "é"]
+    element = data("x", texts)
+    inner = element.removeprefix('<script type="application/json" id="x">').removesuffix("</script>")
+    assert not set("<>&\u2028\u2029") & set(inner)
+    assert json.loads(inner) == texts
+    with pytest.raises(ValueError, match="JSON"):
+        data("x", [float("nan")])
 
 
 def test_synthetic_data_are_announced_loudly_and_real_ones_are_not(make):
     assert "Synthetic data" not in make()
-    text = make(summary(synthetic="A model made these data up."))
+    text = make({"synthetic": "A model made these data up."})
     assert '<div class="banner" role="note"><strong>Synthetic data</strong>A model made these data up.' in text
 
 
 @pytest.mark.parametrize(
-    ("product", "cams", "words", "good"),
+    ("verdicts", "words", "good"),
     [
-        ((0.6, 12.0), (0.5, 14.0), "is better than CAMS: RMSE 12.00 against 14.00", True),
-        ((0.5, 14.0), (0.6, 12.0), "is not better than CAMS: RMSE 14.00 against 12.00", False),
-        ((0.6, 12.0), (0.6, 12.0), "is not better than CAMS", False),
-        ((0.6, 15.0), (0.5, 14.0), "in R only, not in RMSE", False),
-        ((0.4, 12.0), (0.5, 14.0), "in RMSE only, not in R", False),
-        ((None, 12.0), (None, 14.0), "in RMSE only", False),
+        ({}, "is better than CAMS: RMSE 12.00 against 14.00 µg/m³ (−2.00, interval −2.80 … −1.20); R 0.600", True),
+        ({"r": "worse"}, "is better than CAMS in RMSE only", False),
+        ({"rmse": "worse"}, "is better than CAMS in R only", False),
+        ({"rmse": "worse", "r": "alike"}, "is worse than CAMS in RMSE", False),
+        ({"rmse": "alike", "r": "alike"}, "cannot be told apart from CAMS", False),
+        ({"rmse": "unjudged", "r": "unjudged"}, "is not judged against CAMS, from 31 day(s) only", False),
     ],
 )
-def test_the_page_says_plainly_how_the_product_compares_with_cams(make, product, cams, words, good):
-    content = summary()
-    content["stations"]["scores"] = [score("product", *product), score("cams", *cams)]
-    text = make(content)
-    verdict = re.search(r'<p class="verdict (good|bad)">(At stations[^<]*)</p>', text)
+def test_the_page_says_plainly_how_the_product_compares_with_cams(make, verdicts, words, good):
+    text = make(changes=lambda folder: write_differences(folder, **verdicts))
+    verdict = re.search(r'<p class="verdict (good|bad)">(At stations, hourly, the product [^<]*)</p>', text)
     assert words in verdict[2] and (verdict[1] == "good") == good
 
 
 @pytest.mark.parametrize(("rmse", "words"), [(2.0, "is better than"), (3.5, "is not better than")])
 def test_the_product_is_judged_by_the_best_simpler_method(make, rmse, words):
-    rows = [truth("product", rmse), truth("nearest", 9.0), truth("cubic", 3.0), truth("cubic", 0.1, "analysis")]
-    text = make(summary(truth=rows))
-    change = f"{100 * (rmse / 3.0 - 1):+.1f} %"
+    rows = [truth_row("product", rmse), truth_row("nearest", 9.0), truth_row("cubic", 3.0)]
+    text = make({"truth": [*rows, truth_row("cubic", 0.1, "analysis")]})
+    change = f"{100 * (rmse / 3.0 - 1):+.1f} %".replace("-", "−")
     assert f"the product {words} the best simpler method, cubic: RMSE {rmse:.3f} against 3.000 µg/m³ ({change})" in text
 
 
-NAN = float("nan")
-
-
-@pytest.mark.parametrize(
-    ("rmse", "mae", "days", "words", "good"),
-    [
-        ((-12.3, 1.2), (-15.0, 1.0), 31,
-         "is better than the best baseline, linear: RMSE 4.385 against 5.000 µg/m³ (−12.3 %, interval −13.5 … −11.1 %)",
-         True),
-        ((-12.3, 1.2), (-0.5, 0.6), 31, "is better than the best baseline, linear, in RMSE only: RMSE 4.385", False),
-        ((-0.3, 1.2), (0.5, 0.6), 31, "cannot be told apart from the best baseline, linear: RMSE 4.985", False),
-        ((3.0, 1.2), (-0.5, 0.6), 31, "is not better than the best baseline, linear: RMSE 5.150", False),
-        ((3.0, 1.2), (4.0, 1.0), 31, "is not better than the best baseline, linear: RMSE 5.150", False),
-        ((-9.0, NAN), (-9.0, NAN), 2,
-         "is not judged against the best baseline, linear, from 2 day(s) only: RMSE 4.550 against 5.000 µg/m³ "
-         "(−9.0 %, no interval)", False),
-    ],
-)  # fmt: skip
-def test_a_network_is_better_only_where_the_interval_excludes_zero(tmp_path, make, rmse, mae, days, words, good):
-    item = evaluation(tmp_path)
-    item = Evaluation("In time", item.path, "XVFI", skill=skill_of(tmp_path, rmse, mae, days))
-    pd.read_csv(item.path).assign(step=0.75).to_csv(item.path, index=False)
-    item = dataclasses.replace(item, step=0.75)
-    text = make(evaluations=[item, dataclasses.replace(item, title="Again", judged=False)])
-    found = [
-        verdict for verdict in re.findall(r'<p class="verdict (good|bad)">([^<]*)</p>', text) if "XVFI" in verdict[1]
-    ]
-    assert len(found) == 1  # what is not judged has no verdict
-    assert found[0][1].startswith(f"In time: XVFI {words}")
-    assert (found[0][0] == "good") == good
-    assert "better" not in found[0][1] or good or "not better" in found[0][1] or "only" in found[0][1]
-
-
-def test_differences_stand_in_a_table_with_their_intervals(tmp_path, make):
-    item = evaluation(tmp_path)
-    pd.read_csv(item.path).assign(step=0.75).to_csv(item.path, index=False)
-    skill = skill_of(tmp_path, (-12.3, 1.2), (0.04, 0.2))
-    text = make(
-        evaluations=[Evaluation("In time", item.path, "XVFI", 0.75, skill)],
-        figures={"mean": tmp_path / "figure.png", "differences": tmp_path / "figure.png"},
-    )
-    networks = text[text.index('<section id="networks">') : text.index('<section id="stations">')]
-    assert "data:image/png;base64," in networks and "with intervals of 95 %" in networks
-    opened, folded = networks.split("<details>")
-    assert skill_cells(opened) == [
-        ("linear", "RMSE", "4.385", "5.000", "−12.3 %", "−13.5 … −11.1 %", "better"),
-        ("linear", "MAE", "2.001", "2.000", "+0.0 %", "−0.2 … +0.2 %", "cannot be told apart"),
-    ]  # the main baseline; all of them are folded
-    assert skill_cells(folded) == [
-        ("nearest", "RMSE", "4.500", "9.000", "−50.0 %", "−51.0 … −49.0 %", "better"),
-        ("nearest", "MAE", "2.000", "4.000", "−50.0 %", "−51.0 … −49.0 %", "better"),
-        *skill_cells(opened),
-    ]
-
-
-def skill_cells(text):
-    rows = re.findall(r'<tr><th scope="row">(linear|nearest)</th>(.*?)</tr>', text)
-    return [(name, *(cell.replace("\u202f", " ") for cell in re.findall("<td>(.*?)</td>", row))) for name, row in rows]
-
-
-def test_what_else_was_compared_is_folded_and_judges_nothing(tmp_path, make):
-    item = evaluation(tmp_path)
-    better = difference("linear", "rmse", 5.0, -99.0, 0.5)
-    rows = [
-        *read_skill(skill_of(tmp_path, (-12.3, 1.2), (-9.0, 1.0))),
-        dataclasses.replace(better, kind="further", configured="XVFI 2"),
-        dataclasses.replace(better, kind="further", configured="XVFI 2", baseline="nearest", difference_percent=-98.0),
-        dataclasses.replace(better, kind="operator", degradation="point", baseline="bicubic", baseline_value=0.1),
-        dataclasses.replace(better, kind="order", baseline="XVFI, space first", baseline_value=0.2),
-    ]
-    write_skill(rows, tmp_path / "skill.csv")
-    text = make(evaluations=[dataclasses.replace(item, skill=tmp_path / "skill.csv")])
-    assert "XVFI is better than the best baseline, linear: RMSE 4.385" in text
-    opened, every, others = re.split("<details><summary>[A-Z]", text)
-    assert "XVFI 2" not in opened + every and "98.0" not in text
-    assert table_rows(others)[0][:4] == ["Baseline", "Network", "Input by", "Score"]
-    assert [row[:4] for row in table_rows(others)[1:]] == [
-        ["linear", "XVFI 2", "", "RMSE"],
-        ["bicubic", "XVFI", "point", "RMSE"],
-        ["XVFI, space first", "XVFI", "", "RMSE"],
-    ]
-
-
-PAPER = ("linear_as_printed", "linear", "XVFI")
-
-
-def experiment(tmp_path, months=("2019-01", "2019-04"), degradations=("",)):
-    """An evaluation in time of five methods; r, rmse and mae are told from their averages over frames by 100 more."""
-    rows = []
-    for month in months:
-        for operator in degradations:
-            for k, method in enumerate(("linear", "nearest", "linear_as_printed", "bicubic", "XVFI")):
-                scores = {"r": 0.9 + k / 100, "rmse": 5.0 - k + 10 * len(operator), "mae": 1.0 + k / 10}
-                scores |= {f"{key}_mean_of_frames": value for key, value in scores.items()}
-                rows.append({"month": month, "step": 0.25, "method": method, "degradation": operator, **scores})
-    table = pd.DataFrame(rows)
-    for key in ("r", "rmse", "mae"):
-        table[key] += 100
-    table.to_csv(tmp_path / "experiment.csv", index=False)
-    return Evaluation("In time", tmp_path / "experiment.csv", "XVFI", 0.25, stage="temporal", printed=True)
-
-
-def table_rows(text):
-    """Cells of each row of the first table in a text, without marks."""
-    table = re.search("<table[^>]*>(.*?)</table>", text, re.S)[1]
-    rows = re.findall("<tr[^>]*>(.*?)</tr>", table)
-    return [[re.sub("<.*?>", "", cell) for cell in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
-
-
-def test_the_paper_s_figures_stand_beside_ours_by_calendar_month(tmp_path, make):
-    text = make(evaluations=[experiment(tmp_path)])
-    networks = text[text.index('<section id="networks">') :]
-    head, second, january, april, average = table_rows(networks)
-    assert head == ["Month", "R", "RMSE (µg/m³)", "MAE (µg/m³)"]
-    assert second == [*PAPER, "Linear, printed", "DeepCAMS, printed"] * 3
-    # Averages over frames, not over all pairs, which are 100 more.
-    assert january[:6] == ["2019-01", "0.9200", "0.9000", "0.9400", "0.9541", "0.9588"]
-    assert january[6:11] == ["3.00", "5.00", "1.00", "9.30", "8.63"]
-    assert april[9:11] == ["11.53", "10.91"]  # the paper's April
-    assert april[11:] == ["1.200", "1.000", "1.400", "0.60", "0.35"]
-    assert average[6:11] == ["3.00", "5.00", "1.00", "10.41", "9.77"]  # of the months that are shown
-    assert "Eq. 9 as printed" in networks and "other data than ours" in networks
-
-
-def test_the_averages_of_a_whole_year_are_the_printed_ones(tmp_path, make):
-    item = experiment(tmp_path, [f"2019-{month:02d}" for month in range(1, 13)])
-    text = make(evaluations=[dataclasses.replace(item, stage="spatial")])
-    average = table_rows(text[text.index('<section id="networks">') :])[-1]
-    assert [value for value in average if value in ("5.42", "4.40", "0.50", "0.34")] == ["5.42", "4.40", "0.50", "0.34"]
-
-
-def test_what_others_print_is_never_marked_as_best(tmp_path, make):
-    item = experiment(tmp_path)
-    table = pd.read_csv(item.path)
-    table["rmse_mean_of_frames"] += 100
-    table.to_csv(item.path, index=False)
-    text = make(evaluations=[item])
-    assert '<td class="other"><b>' not in text and '<td class="other">8.63</td>' in text
-    assert "<td><b>101.00</b></td>" in text
-
-
-def test_all_methods_are_folded_below_the_paper_s_and_none_is_lost(tmp_path, make):
-    text = make(evaluations=[experiment(tmp_path)])
-    networks = text[text.index('<section id="networks">') : text.index('<section id="stations">')]
-    opened, folded = networks.split("<details><summary>All 5 methods, month by month</summary>")
-    assert "nearest" not in opened and "linear_<wbr>as_<wbr>printed" in opened  # long names do not widen the table
-    assert table_rows(folded)[1] == ["linear", "nearest", "linear_as_printed", "bicubic", "XVFI"] * 3
-    assert ", printed</th>" not in folded
-    Reader(text)
-
-
-def test_nothing_printed_is_shown_where_it_is_not_asked_for_or_the_paper_has_none(tmp_path, make):
-    for changes in ({"printed": False}, {"stage": "joint"}):
-        text = make(evaluations=[dataclasses.replace(experiment(tmp_path), **changes)])
-        assert "Xiao" not in text and ", printed</th>" not in text
-
-
-def test_space_is_shown_under_every_operator_and_months_only_under_the_configured_one(tmp_path, make):
-    item = dataclasses.replace(experiment(tmp_path, degradations=("box", "point")), stage="spatial")
-    text = make(evaluations=[item])
-    networks = text[text.index('<section id="networks">') : text.index('<section id="stations">')]
-    january = table_rows(networks)[2]
-    assert january[:3] + january[5:7] + january[9:11] == [
-        "2019-01", "0.9300", "0.9400", "32.00", "31.00", "1.300", "1.400",
-    ]  # fmt: skip
-    rows = table_rows(networks[networks.index("Under other operators") :])
-    assert rows[0] == ["Method", "box", "point"]
-    assert rows[1] == ["RMSE (µg/m³)", "MAE (µg/m³)", "%"] * 2
-    found = {row[0]: row[1:] for row in rows[2:]}
-    assert list(found) == ["linear", "nearest", "linear_as_printed", "bicubic", "XVFI"]
-    assert found["bicubic"] == ["32.000", "1.300", "+0.0", "52.000", "1.300", "+0.0"]
-    assert found["XVFI"] == ["31.000", "1.400", "−3.1", "51.000", "1.400", "−1.9"]
-    assert "<b>31.000</b>" in networks and "<b>51.000</b>" in networks
-
-
-def test_tables_scroll_in_themselves_and_zooms_stand_with_the_networks(tmp_path, make):
-    figure = tmp_path / "figure.png"
-    names = ("differences", "months", "evaluation_temporal_zoom", "evaluation_spatial_zoom")
-    item = dataclasses.replace(experiment(tmp_path, degradations=("box", "point")), stage="spatial")
-    text = make(evaluations=[item], figures=dict.fromkeys(names, figure))
-    networks = text[text.index('<section id="networks">') : text.index('<section id="stations">')]
-    assert networks.count("<table") == networks.count('<div class="scroll" tabindex="0"><table') == 3
-    assert networks.count("<img") == 2  # without differences there are no figures of them
-    write_skill([difference("linear", "rmse", 5.0, -1.0, 0.5, step=0.25)], tmp_path / "skill.csv")
-    for months, expected in ((("2019-01", "2019-04"), 2), (("2019-01",), 1)):
-        item = dataclasses.replace(experiment(tmp_path, months), skill=tmp_path / "skill.csv")
-        text = make(evaluations=[item], figures=dict.fromkeys(names[:2], figure))
-        assert text.count("<img") == expected  # of one month that of all months is enough
-    assert "the frames before and after" in networks and "the coarse input" in networks
-
-
-def test_without_differences_nothing_is_said_of_a_network(tmp_path, make):
-    text = make(evaluations=[evaluation(tmp_path)])
-    assert "XVFI" in text and "baseline" not in text
-    assert not [verdict for verdict in re.findall(r'<p class="verdict[^>]*>([^<]*)', text) if "XVFI" in verdict]
-
-
-def test_only_the_asked_for_resolution_is_shown(tmp_path, make):
-    item = evaluation(tmp_path)
-    table = pd.read_csv(item.path)
-    pd.concat([table.assign(step=0.75), table.assign(step=0.25, rmse=77.0)]).to_csv(item.path, index=False)
-    assert "77.00" not in make(evaluations=[dataclasses.replace(item, step=0.75)])
-    assert "77.00" in make(evaluations=[dataclasses.replace(item, step=0.25)])
-    with pytest.raises(DeepcamsError, match=r"no scores at 0\.5°"):
-        make(evaluations=[dataclasses.replace(item, step=0.5)])
-
-
-def test_training_curves_are_shown_with_what_they_are(tmp_path, make):
-    assert 'id="training"' not in make()
-    text = make(curves=[("The network for time <b>.", tmp_path / "figure.png")])
-    training = text[text.index('<section id="training">') : text.index('<section id="stations">')]
-    assert "<figcaption>The network for time &lt;b&gt;.</figcaption>" in training
-    assert Reader(training).elements.count("img") == 1
-
-
-@pytest.mark.parametrize("rmse", [4.0, 6.0])
-def test_networks_are_shown_month_by_month(tmp_path, make, rmse):
-    text = make(evaluations=[evaluation(tmp_path, rmse)])
-    table = text[text.index('<section id="networks">') :]
-    rows = re.findall(r"<tr[^>]*><th scope=\"row\">([^<]*)</th>(.*?)</tr>", table)[:4]
-    assert [name for name, _ in rows] == ["2020-01", "2020-02", "2020-03", "Average"]
-    cells = re.findall(r"<td>(.*?)</td>", rows[3][1])
-    # R of linear, nearest, XVFI; then RMSE: averages of 5, 9 and the network's, plus 2; best ones bold.
-    values = [re.sub("<.*?>", "", cell) for cell in cells]
-    assert values[3:6] == ["7.00", "11.00", f"{rmse + 2:.2f}"]
-    assert [cell.startswith("<b>") for cell in cells[3:6]] == [rmse > 5, False, rmse < 5]
-
-
 def test_a_year_without_stations_says_so(make):
-    content = summary()
-    content["stations"] = {"number": 0, "settings": {}, "scores": [], "counts": {"measurements read": 0}}
-    assert "No station measurement could be compared" in make(content)
+    text = make({"stations": 0})
+    assert "No station measurement could be compared" in text and 'id="explorer"' not in text
+    assert 'id="scores"' not in text
+
+
+def test_a_product_alone_is_reported_without_a_reference(make):
+    text = make({"cams": False, "year": None}, figures={}, index=None)
+    body = text[text.index("<header>") : text.index("<script>")]
+    assert '"cams"' not in body and "Differences from" not in body and 'class="beside"' not in body
+    assert "<h1>A file</h1>" in body and "All years" not in body and "EAC4 downscaled" not in body
+
+
+def test_missing_tables_leave_their_parts_out(make):
+    def remove(folder):
+        for path in [*folder.glob("*.csv"), folder / "clicks.npz"]:
+            path.unlink()
+
+    text = make(changes=remove)
+    assert 'id="quality"' not in text and 'id="scores"' not in text
 
 
 def test_flaws_of_the_fields_are_stated(make):
     assert "no value is missing, infinite or negative" in make()
-    content = summary()
-    content["fields"]["product"]["negative_cells"] = 4
-    text = make(content)
+    text = make({"fields": {"product": {"hours": 5, "negative_cells": 4}, "cams": {}}})
     assert "The product is not complete" in text and "no value is missing" not in text
+
+
+def test_headlines_stand_beside_those_of_cams_with_their_interval(make):
+    text = make()
+    tile = re.search(r'<div class="tile">(<span class="what">RMSE, daily.*?)</div>', text, re.S)[1]
+    words = re.sub("<.*?>", " ", tile).split()
+    assert words[:3] == ["RMSE,", "daily", "(µg/m³)"] and "CAMS" in words
+    assert words[-4:] == ["−2.00", "(−2.80", "…", "−1.20)"] and words[-5] == "better"
+
+
+def test_fairmode_s_objective_is_that_of_daily_values(tmp_path):
+    folder = write_folder(tmp_path, stations=11, hours=5)
+    table = pd.read_csv(folder / "stations.csv", keep_default_na=False)
+    table["mqi"] = np.where(table["resolution"] == "daily", np.arange(len(table)) // 4 / 5, 9.0)
+    table.loc[table["field"] == "cams", "mqi"] = 7.0
+    table.to_csv(folder / "stations.csv", index=False)
+    assert quality_objective(read_validation(folder)) == ("daily", pytest.approx(1.8), pytest.approx(6 / 11))
+
+
+def table_of(text, name):
+    """A table's data: headings, and columns of values."""
+    spec = json.loads(re.search(rf'id="table-{name}">(.*?)</script>', text)[1])
+    return [(column["label"], column.get("sub", "")) for column in spec["columns"]], spec["values"]
+
+
+def test_scores_stand_side_by_side_and_namibia_is_a_country(tmp_path, make):
+    heads, values = table_of(make(), "scores")
+    rows = list(zip(values[0], values[1], values[2], strict=True))
+    assert ("hourly", "country", "Namibia") in rows and ("hourly", "overall", "Hours of analyses") in rows
+    table = pd.read_csv(tmp_path / "2018" / "scores.csv", keep_default_na=False, na_values={"r": [""]})
+    for field, label in (("product", "product"), ("cams", "CAMS")):
+        chosen = table[(table["resolution"] == "daily") & (table["group"] == "NA") & (table["field"] == field)]
+        at = rows.index(("daily", "country", "Namibia"))
+        assert values[heads.index(("RMSE", label))][at] == pytest.approx(float(chosen["rmse"].iloc[0]), rel=1e-5)
+        assert values[heads.index(("FAC2", label))][at] == pytest.approx(100 * float(chosen["fac2"].iloc[0]), rel=1e-5)
+    assert values[heads.index(("R", "CAMS"))][rows.index(("daily", "country", "France"))] is None
+
+
+def test_counts_are_totals_of_countries_in_the_order_of_the_steps(make):
+    text = make()
+    rows = table_rows(text[text.index('<section id="quality">') :])
+    assert rows[1] == ["measurements read", "", "75\u202f000", "100.0\u202f%"]
+    assert [row[0] for row in rows[5:]] == ["measurements kept", "no field", "compared"]
+    heads, values = table_of(text, "counts")
+    assert (
+        values[0][0] == "United States of America" and values[1][0] == 25000 and heads[1] == ("measurements read", "")
+    )
+
+
+@pytest.mark.parametrize("text", ["{}", "[", '{"times":["t"],"colour_bar":"http://x","fields":[]}'])
+def test_a_slider_that_is_none_is_refused(tmp_path, make, text):
+    (tmp_path / "slider.json").write_text(text)
+    with pytest.raises(DeepcamsError, match=r"slider\.json"):
+        make(slider=tmp_path / "slider.json")
+
+
+def test_a_slider_that_points_elsewhere_is_refused(tmp_path, make):
+    path = write_slider(tmp_path / "slider.json")
+    content = json.loads(path.read_text())
+    content["fields"][0]["frames"][0] = "https://example.org/x.png"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DeepcamsError, match=r"slider\.json"):
+        make(slider=path)
 
 
 def test_a_page_beyond_the_limit_is_refused_and_nothing_is_left(tmp_path, make):
     big = tmp_path / "big.png"
-    big.write_bytes(b"\x89PNG" + np.random.default_rng(0).bytes(page.LARGEST))
+    big.write_bytes(b"\x89PNG" + np.random.default_rng(0).bytes(shell.LARGEST))
     with pytest.raises(DeepcamsError, match="10 MB"):
         make(figures={"mean": big})
     assert not (tmp_path / "2018.html").exists()
@@ -431,23 +216,33 @@ def test_what_is_no_png_is_refused(tmp_path, make):
         make(figures={"mean": tmp_path / "no.png"})
 
 
-def test_an_evaluation_without_its_columns_is_refused(tmp_path, make):
-    (tmp_path / "e.csv").write_text("month,method,r\n2020-01,linear,0.9\n")
-    with pytest.raises(DeepcamsError, match="mae, rmse"):
-        make(evaluations=[Evaluation("T", tmp_path / "e.csv", "XVFI")])
-
-
 def test_the_index_lists_all_years_in_order(tmp_path):
-    paths = []
-    for year in (2019, 2018):
-        paths.append(tmp_path / f"{year}.json")
-        paths[-1].write_text(json.dumps(summary(year=year, synthetic="Made up." if year == 2019 else None)))
-    write_index(tmp_path / "index.html", summaries=paths)
+    folders = [
+        write_folder(tmp_path / str(year), year=year, hours=5, synthetic="Made up." if year == 2019 else None)
+        for year in (2019, 2018)
+    ]
+    write_index(tmp_path / "index.html", folders=folders)
     text = (tmp_path / "index.html").read_text()
     reader = Reader(text)
-    assert [a for a in reader.addresses if a.endswith(".html")] == ["2018.html", "2019.html"]
-    assert "2019</a> (synthetic)" in text and "2018</a> (synthetic)" not in text
+    assert [a for name, a in reader.addresses if a.endswith(".html")] == ["2018.html", "2019.html"] * 2
+    assert "<b>2019</b> <i>synthetic</i>" in text and "<b>2018</b> <i>synthetic" not in text
     assert "Synthetic data" in text and "is better than CAMS" in text
+    assert text.count('<svg class="chart"') == 2
+    assert list(dict.fromkeys(table_of(text, "years")[1][1])) == ["2018", "2019"]
+
+
+def test_the_index_takes_the_record_of_all_years_and_the_scatter(tmp_path):
+    folders = [write_folder(tmp_path / "2018", hours=5, cams=False)]
+    scores = pd.read_csv(folders[0] / "scores.csv", keep_default_na=False)
+    scores = scores[scores["by"] == "all"].assign(by="year")
+    pd.concat([scores.assign(group="2018"), scores.assign(group="all years")]).to_csv(tmp_path / "r.csv", index=False)
+    figure = write_figure(tmp_path / "s.png")
+    write_index(
+        tmp_path / "i.html", folders=folders, scatter=figure, record=tmp_path / "r.csv", links={2018: "a/2018.html"}
+    )
+    text = (tmp_path / "i.html").read_text()
+    assert table_of(text, "years")[1][1][0] == "2018" and "all years" in table_of(text, "years")[1][1]
+    assert 'href="a/2018.html"' in text and Reader(text).elements.count("img") == 1
 
 
 def test_the_same_inputs_give_the_same_page(make):

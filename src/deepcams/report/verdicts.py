@@ -1,10 +1,15 @@
 """Plain statements on whether the product is better than what is had without it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deepcams.report.folder import Validation
 from deepcams.report.quantity import text_unit
-from deepcams.validation.skill import ALIKE, BETTER, CONFIGURED, SCORE_NAMES, UNJUDGED, Skill
+from deepcams.report.tables import concentration_digits, number
+from deepcams.validation.skill import ALIKE, BETTER, CONFIGURED, SCORE_NAMES, UNJUDGED, WORSE, Skill
+
+HEADLINES = {"rmse": "RMSE", "r": "R"}  # what the product is judged by at stations
 
 
 @dataclass(frozen=True)
@@ -15,23 +20,57 @@ class Verdict:
     text: str
 
 
-def station_verdict(summary: dict) -> Verdict | None:
-    """Product against CAMS at stations, all hours; None without stations."""
-    rows = {row["field"]: row for row in summary["stations"]["scores"] if row["selection"] == "all hours"}
-    if not {"product", "cams"} <= set(rows):
-        return None
-    product, cams = rows["product"], rows["cams"]
-    lower = product["rmse"] < cams["rmse"]
-    higher = product["r"] is not None and cams["r"] is not None and product["r"] > cams["r"]
-    numbers = f"RMSE {product['rmse']:.2f} against {cams['rmse']:.2f} {text_unit()}"
-    if product["r"] is not None and cams["r"] is not None:
-        numbers += f", R {product['r']:.3f} against {cams['r']:.3f}"
-    if lower and higher:
-        return Verdict(True, f"At stations the product is better than CAMS: {numbers}.")
-    if lower or higher:
-        what = "RMSE only, not in R" if lower else "R only, not in RMSE"
-        return Verdict(False, f"At stations the product is better than CAMS in {what}: {numbers}.")
-    return Verdict(False, f"At stations the product is not better than CAMS: {numbers}.")
+def station_verdicts(validation: Validation) -> list[Verdict]:
+    """Product against the reference at stations, of hourly and of daily values, as their paired intervals allow.
+
+    "Better" is said only of scores whose interval of the difference lies on the better side of zero. None without a
+    reference.
+    """
+    table = validation.differences
+    if table.empty:
+        return []
+    who, other = subject(validation.names["product"]), validation.names["cams"]
+    found = []
+    for resolution in dict.fromkeys(table["resolution"]):
+        rows = table[(table["resolution"] == resolution) & (table["by"] == "all") & table["metric"].isin(HEADLINES)]
+        if rows.empty:
+            continue
+        rows = sorted(rows.to_dict("records"), key=lambda row: list(HEADLINES).index(row["metric"]))
+        better = [HEADLINES[row["metric"]] for row in rows if row["verdict"] == BETTER]
+        worse = [HEADLINES[row["metric"]] for row in rows if row["verdict"] == WORSE]
+        if len(better) == len(rows):
+            words = f"is better than {other}"
+        elif better:
+            words = f"is better than {other} in {' and '.join(better)} only"
+        elif worse:
+            words = f"is worse than {other} in {' and '.join(worse)}"
+        elif {row["verdict"] for row in rows} == {ALIKE}:
+            words = f"cannot be told apart from {other}"
+        else:
+            words = f"is not judged against {other}, from {rows[0]['days']:.0f} day(s) only"
+        digits = concentration_digits(row["product"] for row in rows if row["metric"] == "rmse")
+        numbers = "; ".join(_paired(row, digits) for row in rows)
+        found.append(Verdict(len(better) == len(rows), f"At stations, {resolution}, {who} {words}: {numbers}."))
+    return found
+
+
+def subject(name: str) -> str:
+    """A field's label within a sentence: "the product", or its own name."""
+    return "the product" if name == "product" else name
+
+
+def _paired(row: dict, digits: int) -> str:
+    places, unit = (3, "") if row["metric"] == "r" else (digits, f" {text_unit()}")
+    text = f"{HEADLINES[row['metric']]} {number(row['product'], places)} against {number(row['cams'], places)}{unit}"
+    if row["verdict"] == UNJUDGED:
+        return f"{text} (no interval)"
+    low, high = (number(row[key], places) for key in ("low", "high"))
+    return f"{text} ({signed(row['difference'], places)}, interval {low} … {high})"
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign."""
+    return "–" if not math.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def truth_verdict(summary: dict) -> Verdict | None:
@@ -80,7 +119,7 @@ def _difference(row: Skill) -> str:
 
 def _compare(where: str, who: str, own: float, others: dict[str, float]) -> Verdict:
     best = min(others, key=others.__getitem__)
-    numbers = f"RMSE {own:.3f} against {others[best]:.3f} {text_unit()} ({100 * (own / others[best] - 1):+.1f} %)"
+    numbers = f"RMSE {own:.3f} against {others[best]:.3f} {text_unit()} ({signed(100 * (own / others[best] - 1), 1)} %)"
     if own < others[best]:
         return Verdict(True, f"{where}: {who} is better than the best simpler method, {best}: {numbers}.")
     return Verdict(False, f"{where}: {who} is not better than the best simpler method, {best}: {numbers}.")
