@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chain, files, networks, peers, retrieval
+from benchmarks import chain, files, networks, peers, retrieval, validation
 from benchmarks.document import table
 from benchmarks.fields import Inputs
 from benchmarks.timing import ROOT, Row, about, spread
@@ -31,6 +31,7 @@ PARTS: dict[str, Callable] = {
     "memory": chain.memory,
     "planning": chain.planning,
     "retrieval": retrieval.retrieval,
+    "validation": validation.validation,
 }
 OUT = ROOT / "results" / "bench" / "bench.json"
 

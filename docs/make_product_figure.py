@@ -23,7 +23,8 @@ from deepcams.cli.main import main as deepcams
 from deepcams.grid.blocks import block_mean
 from deepcams.grid.nodes import Grid, Region, coarse_globe, coarse_grid, fine_globe, locate, refine
 from deepcams.report.maps import draw_field, equal_earth, frame_of
-from deepcams.report.style import CAMS, CONCENTRATION, INK, PRODUCT, UNIT, new_figure, save_png, styled
+from deepcams.report.quantity import unit
+from deepcams.report.style import CAMS, CONCENTRATION, INK, PRODUCT, new_figure, save_png, styled
 from deepcams.sources.cams import read_cams
 
 IMAGES = Path(__file__).resolve().parent / "images"
@@ -197,7 +198,7 @@ def _sheet(width: float, height: float) -> tuple[Figure, Callable[[float, float,
 def _finish(bar: Colorbar, figure: Figure, credit: str) -> None:
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.ax.xaxis.set_minor_locator(NullLocator())
-    bar.set_label(f"PM2.5 ({UNIT})")
+    bar.set_label(f"PM2.5 ({unit()})")
     bar.outline.set_linewidth(0.5)
     figure.text(0.995, 0.004, credit, ha="right", va="bottom", fontsize=7.5, color="#5b6773")
 

@@ -57,7 +57,8 @@ SPATIAL_MONTH = f"{RESULTS}/spatial/{{year}}-{{month}}.nc"
 RAW_METEOROLOGY = f"{config['results']}/raw/meteorology/{{year}}-{{month}}.nc"
 RAW_WEATHER = f"{config['results']}/raw/weather/{{year}}-{{month}}.csv.gz"
 YEAR_PRODUCT = f"{config['results']}/{{year}}/{config['pollutant']}_hourly.nc"
-COLLOCATED = f"{RESULTS}/collocated/{{year}}-{{month}}.csv.gz"
+COLLOCATED = f"{RESULTS}/collocated/{{year}}-{{month}}.nc"
+COLLOCATED_COUNTS = f"{RESULTS}/collocated/{{year}}-{{month}}_counts.csv.gz"
 
 
 def period(section):

@@ -1,20 +1,30 @@
 """Draw figures and write the report."""
 
+# As deepcams.report.plot.FIGURES names them; a test keeps both equal.
 FIGURE_NAMES = (
     "mean",
     "sequence",
+    "animation",
+    "slider",
     "zoom",
     "scores",
+    "scorecard",
     "scatter",
+    "taylor",
+    "target",
+    "exceedances",
     "series",
     "diurnal",
     "stations",
+    "spectra",
+    "beat",
 )
 
 FIGURES = {
-    name: f"{RESULTS}/report/figures/{{year}}/{name}.png" for name in FIGURE_NAMES
+    name: f"{RESULTS}/report/figures/{{year}}/{name}"
+    + {"animation": ".gif", "slider": ".json"}.get(name, ".png")
+    for name in FIGURE_NAMES
 }
-
 YEAR_REPORT = f"{RESULTS}/report/{{year}}.html"
 DIFFERENCES = f"{RESULTS}/report/figures/{{year}}/differences.png"
 MONTHS = f"{RESULTS}/report/figures/{{year}}/months.png"
@@ -24,26 +34,27 @@ ZOOM_PICTURE = f"{RESULTS}/report/figures/evaluation_{{stage}}_zoom.png"
 rule plot_year:
     """Draw a year's maps, sequences, station figures and scores.
 
-    Out: PNG pictures, concentrations in µg/m³.
+    Out: PNG pictures, an animation (GIF) and the maps of the report's time slider (JSON), concentrations in µg/m³.
     """
     input:
         unpack(snapshot_truth),
-        summary=f"{VALIDATION}/summary.json",
-        stations=f"{VALIDATION}/stations.csv",
-        diurnal=f"{VALIDATION}/diurnal.csv",
-        scatter=f"{VALIDATION}/scatter.csv",
-        series=ancient(f"{VALIDATION}/series.csv"),
-        means=ancient(f"{VALIDATION}/means.npz"),
-        means_checksum=sidecar(f"{VALIDATION}/means.npz"),
+        **VALIDATED,
         product=ancient(YEAR_PRODUCT),
         product_checksum=sidecar(YEAR_PRODUCT),
         coarse=lambda wildcards: ancient(middle_month(RAW_CAMS)(wildcards)),
         coarse_checksum=lambda wildcards: sidecar(middle_month(RAW_CAMS)(wildcards)),
     output:
         **{
-            name: report(path, category="Year {year}", labels={"figure": name})
+            name: report(
+                path,
+                caption=f"../report/{name}.rst",
+                category="Year {year}",
+                labels={"figure": name},
+            )
             for name, path in FIGURES.items()
+            if name != "slider"
         },
+        slider=FIGURES["slider"],
     log:
         f"{RESULTS}/logs/plot_year/{{year}}.log",
     benchmark:
@@ -71,7 +82,10 @@ rule plot_zoom:
         zoom=ZOOM,
     output:
         picture=report(
-            ZOOM_PICTURE, category="Simulation", labels={"figure": "{stage} zoom"}
+            ZOOM_PICTURE,
+            caption="../report/zooms.rst",
+            category="Simulation",
+            labels={"figure": "{stage} zoom"},
         ),
     log:
         f"{RESULTS}/logs/plot_zoom/{{stage}}.log",
@@ -98,8 +112,9 @@ rule write_year_report:
     checks, provenance; figures of the differences and of the training.
     """
     input:
-        summary=f"{VALIDATION}/summary.json",
-        figures=list(FIGURES.values()),
+        **VALIDATED,
+        figures=[path for name, path in FIGURES.items() if name != "slider"],
+        slider=FIGURES["slider"],
         zooms=collect(ZOOM_PICTURE, stage=STAGES),
         evaluation=[EVALUATION_FILES[f"{stage}_csv"] for stage in EVALUATION_STAGES],
         days=[EVALUATION_FILES[f"{stage}_days"] for stage in EVALUATION_STAGES],
@@ -109,10 +124,16 @@ rule write_year_report:
         page=YEAR_REPORT,
         differences=report(
             DIFFERENCES,
+            caption="../report/differences.rst",
             category="Year {year}",
             labels={"figure": "differences"},
         ),
-        months=report(MONTHS, category="Year {year}", labels={"figure": "months"}),
+        months=report(
+            MONTHS,
+            caption="../report/months.rst",
+            category="Year {year}",
+            labels={"figure": "months"},
+        ),
         curves=training_pictures(),
     log:
         f"{RESULTS}/logs/write_year_report/{{year}}.log",
@@ -146,14 +167,22 @@ rule write_year_report:
 rule write_report:
     """Write the page of all years, which links to each year's report.
 
-    Out: one HTML file with a row of scores (µg/m³) a year.
+    Out: one HTML file with a row of scores (µg/m³) a year; the table of these; the years' density scatters.
     """
     input:
-        summaries=collect(f"{VALIDATION}/summary.json", year=PRODUCT_YEARS),
+        tables=collect(VALIDATED["tables"], year=PRODUCT_YEARS),
         pages=collect(YEAR_REPORT, year=PRODUCT_YEARS),
     output:
+        record=f"{RESULTS}/validation/years.csv",
+        scatter=report(
+            f"{RESULTS}/report/figures/years.png",
+            caption="../report/scatter.rst",
+            category="Report",
+            labels={"page": "density of pairs"},
+        ),
         page=report(
             f"{RESULTS}/report/index.html",
+            caption="../report/years.rst",
             category="Report",
             labels={"page": "all years"},
         ),
@@ -170,5 +199,6 @@ rule write_report:
     params:
         code=script_digest("write_report.py"),
         pollutant=config["pollutant"],
+        dpi=config["report"]["dpi"],
     script:
         "../scripts/write_report.py"

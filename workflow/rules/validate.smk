@@ -1,12 +1,38 @@
 """Compare the product with stations, and with the truth where there is one."""
 
 VALIDATION = f"{RESULTS}/validation/{{year}}"
+# As deepcams.validation.summary.FILES names them; a test keeps both equal.
+VALIDATION_FILES = (
+    "summary.json",
+    "scores.csv",
+    "stations.csv",
+    "exceedances.csv",
+    "differences.csv",
+    "diurnal.csv",
+    "scatter.csv",
+    "series.csv",
+    "spectra.csv",
+    "beat.csv",
+    "counts.csv",
+    "means.npz",
+    "clicks.npz",
+)
+ARRAYS = [name for name in VALIDATION_FILES if name.endswith(".npz")]
+
+# The same as inputs: arrays are large, and told by their checksums.
+VALIDATED = {
+    "tables": [
+        f"{VALIDATION}/{name}" for name in VALIDATION_FILES if not name.endswith(".npz")
+    ],
+    "arrays": ancient([f"{VALIDATION}/{name}" for name in ARRAYS]),
+    "arrays_checksums": [sidecar(f"{VALIDATION}/{name}") for name in ARRAYS],
+}
 
 
 rule collocate_stations:
     """Control the quality of a month's measurements and pair them with product and CAMS, hour by hour.
 
-    Out: CSV table, one row a station and hour, ug m-3; JSON counts of the rows that each step removed.
+    Out: NetCDF table of pairs, one a station and hour, ug m-3; CSV counts of the rows that each step removed, by country.
     """
     input:
         unpack(previous_month_files),
@@ -19,7 +45,7 @@ rule collocate_stations:
     output:
         table=COLLOCATED,
         checksum=sidecar(COLLOCATED),
-        counts=COLLOCATED.replace(".csv.gz", "_counts.json"),
+        counts=COLLOCATED_COUNTS,
     log:
         f"{RESULTS}/logs/collocate_stations/{{year}}-{{month}}.log",
     benchmark:
@@ -33,7 +59,8 @@ rule collocate_stations:
     params:
         code=script_digest("collocate_stations.py"),
         pollutant=config["pollutant"],
-        settings=config["validation"],
+        quality=config["validation"],
+        method=config["comparison"]["collocation"],
     script:
         "../scripts/collocate_stations.py"
 
@@ -41,7 +68,7 @@ rule collocate_stations:
 rule validate_year:
     """Score a year at stations, check its fields, and score it against the truth of a synthetic run.
 
-    Out: JSON summary and CSV tables of scores (ug m-3); the annual means of product and CAMS for maps.
+    Out: JSON summary and CSV tables of scores (ug m-3); the annual means of product and CAMS for maps; stations' series.
     """
     input:
         unpack(truth_files),
@@ -55,17 +82,10 @@ rule validate_year:
         pairs_checksums=lambda wildcards: at(
             sidecar(COLLOCATED), station_months(wildcards)
         ),
-        counts=lambda wildcards: at(
-            COLLOCATED.replace(".csv.gz", "_counts.json"), station_months(wildcards)
-        ),
+        counts=lambda wildcards: at(COLLOCATED_COUNTS, station_months(wildcards)),
     output:
-        summary=f"{VALIDATION}/summary.json",
-        stations=f"{VALIDATION}/stations.csv",
-        diurnal=f"{VALIDATION}/diurnal.csv",
-        scatter=f"{VALIDATION}/scatter.csv",
-        series=f"{VALIDATION}/series.csv",
-        means=f"{VALIDATION}/means.npz",
-        means_checksum=sidecar(f"{VALIDATION}/means.npz"),
+        [f"{VALIDATION}/{name}" for name in VALIDATION_FILES],
+        [sidecar(f"{VALIDATION}/{name}") for name in ARRAYS],
     log:
         f"{RESULTS}/logs/validate_year/{{year}}.log",
     benchmark:
@@ -78,5 +98,7 @@ rule validate_year:
         runtime=240,
     params:
         code=script_digest("validate_year.py"),
+        pollutant=config["pollutant"],
+        settings=config["comparison"],
     script:
         "../scripts/validate_year.py"

@@ -15,7 +15,8 @@ with job_log(snakemake.log[0]):
         snakemake.output.table,
         snakemake.output.counts,
         CollocationSettings(
-            quality=QualitySettings(**snakemake.params.settings, pollutant=POLLUTANTS[snakemake.params.pollutant])
+            method=snakemake.params.method,
+            quality=QualitySettings(**snakemake.params.quality, pollutant=POLLUTANTS[snakemake.params.pollutant]),
         ),
         product_neighbours=snakemake.input.get("previous_product", []),
         coarse_neighbours=snakemake.input.get("previous_coarse", []),

@@ -1,5 +1,7 @@
 """Draw a year's figures (rule plot_year)."""
 
+from pathlib import Path
+
 from deepcams.files.checksum import check_inputs
 from deepcams.logs import job_log
 from deepcams.report.plot import plot_year
@@ -11,9 +13,7 @@ with job_log(snakemake.log[0]):
     files = snakemake.input
     plot_year(
         dict(snakemake.output.items()),
-        summary_path=files.summary,
-        tables={name: files[name] for name in ("stations", "diurnal", "scatter", "series")},
-        mean_path=files.means,
+        folder=Path(files.tables[0]).parent,
         product_path=files.product,
         coarse_path=files.coarse,
         truth_path=files.get("truth"),

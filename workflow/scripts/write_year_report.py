@@ -49,8 +49,9 @@ with job_log(snakemake.log[0]):
         save_png(training(read_curves(table)), picture, dpi)
     write_year_report(
         out.page,
-        summary_path=files.summary,
+        folder=Path(files.tables[0]).parent,
         figures={Path(path).stem: path for path in [*files.figures, *files.zooms, out.differences, out.months]},
+        slider=files.slider,
         evaluations=[
             Evaluation(
                 title, tables[stage], configured_method(tables[stage]), step, skill[stage], judged, stage, printed

@@ -16,6 +16,7 @@ COMMANDS = {
     "import-checkpoint": "make a model file out of a published checkpoint",
     "to-zarr": "product files in, one Zarr store out",
     "virtual": "read several years as one data set, without a copy",
+    "validate": "fields and stations in, scores and a report out",
     "doctor": "what a run of the workflow will need, before it begins",
 }
 
@@ -33,6 +34,7 @@ examples:
   deepcams import-checkpoint published.pt model.safetensors
   deepcams to-zarr 2019.nc 2020.nc pm25.zarr
   deepcams virtual 2019.nc 2020.nc --out pm25.json
+  deepcams validate hourly.nc stations.csv.gz --out validation
   deepcams doctor --configfile config/demo.yaml
   deepcams COMMAND --help"""
 
