@@ -2,8 +2,8 @@
 
     python docs/make_cams_sequence.py cams.nc
 
-cams.nc : some analyses of EAC4, as the Atmosphere Data Store delivers them; the picture that is committed shows 2019-12-31
-15:00 to 2020-01-01 00:00 UTC. It contains modified Copernicus Atmosphere Monitoring Service information.
+cams.nc : some analyses of EAC4, as the Atmosphere Data Store delivers them; the picture in the repository shows the
+evening of 2019-12-31. It contains modified Copernicus Atmosphere Monitoring Service information.
 """
 
 import sys

@@ -63,6 +63,7 @@ def test_fields_of_any_grid_get_a_whole_report(command, capsys):
     assert main(["validate", *map(str, words), "--dpi", "50", "--name", "MERRA-2"]) == 0
     assert "4 stations, 192 pairs" in capsys.readouterr().out
     out = folder / "out"
+    assert "animation.gif" in (out / "report.html").read_text()
     assert {path.name for path in (out / "tables").iterdir()} == set(FILES)
     assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".gif", ".json"}
     assert len(list((out / "figures").iterdir())) == len(FIGURES) and set(SUFFIXES) == {"animation", "slider"}
@@ -96,6 +97,47 @@ def test_daily_fields_are_compared_with_daily_means(tmp_path):
     assert row["n"] == 8 and float(row["rmse"]) < 1e-3
 
 
+def test_daily_fields_are_compared_with_daily_measurements_and_with_analyses_beside(tmp_path):
+    days = START + np.arange(2) * np.timedelta64(24, "h")
+    values = np.stack([(VALUES[k : k + 24] + VALUES[k + 1 : k + 25]).mean(axis=0) / 2 for k in (0, 24)])
+    product = fields(tmp_path / "days.nc", values, days, cell_methods="time: mean")
+    analyses = fields(tmp_path / "analyses.nc", VALUES[::3], HOURS[::3])
+    place = f"a,{LATITUDE[2]},{LONGITUDE[2]}"
+    rows = [f"{place},2019-{day},{values[k, 2, 2]:.4f}" for k, day in enumerate(["01-31", "02-01"])]
+    (tmp_path / "daily.csv").write_text("\n".join(["id,lat,lon,date,pm25", *rows]) + "\n")
+    words = [product, tmp_path / "daily.csv", "--out", tmp_path / "out", "--stamps", "begin", "--beside", analyses]
+    assert main(["validate", *map(str, words), "--dpi", "40", "--utc-offset", "0"]) == 0
+    table = pd.read_csv(tmp_path / "out" / "tables" / "stations.csv", keep_default_na=False)
+    daily = table[table["resolution"] == "daily"].set_index("field")
+    assert daily.loc["product", "n"] == 2 and float(daily.loc["product", "rmse"]) < 1e-3
+    # CAMS is linear between its analyses, so nearly the truth, and never the last hour of the day.
+    assert float(daily.loc["cams", "rmse"]) < 0.5
+
+
+def test_every_measurement_is_counted_once(command):
+    words, folder = command
+    text = (folder / "stations.csv").read_text()
+    extra = "s0,41.1,5.9,garbage,3\ns0,41.1,5.9,2018-05-01T05:00Z,4\ns0,41.1,5.9,2019-02-20T05:00Z,5\n"
+    (folder / "stations.csv").write_text(text + extra)
+    assert main(["validate", *map(str, words), "--dpi", "40"]) == 0
+    counts = pd.read_csv(folder / "out" / "tables" / "counts.csv", keep_default_na=False)
+    total = counts.groupby("step", sort=False)["number"].sum()
+    assert total["measurements read"] == 195 and total["time not readable"] == 1
+    assert total["of other months than the fields"] == 1 and total["outside the time of the fields"] == 1
+    kept = list(total.index).index("measurements kept")
+    assert total.index[0] == "measurements read" and total.iloc[1 : kept + 1].sum() == total.iloc[0]
+    assert total.iloc[kept + 1 :].sum() == total.iloc[kept]
+
+
+def test_a_reference_that_shares_no_time_is_scored_but_not_drawn(command):
+    words, folder = command
+    odd = fields(folder / "odd.nc", VALUES[1::3], HOURS[1::3])
+    means = fields(folder / "means.nc", VALUES[:48], HOURS[:48], cell_methods="time: mean")
+    command = [means, words[1], "--out", folder / "out", "--stamps", "begin", "--beside", odd]
+    assert main(["validate", *map(str, command), "--dpi", "40"]) == 0
+    assert scores(folder / "out", "cams")["n"] > 100
+
+
 def test_an_existing_folder_is_replaced_only_where_asked(command, capsys):
     words, folder = command
     (folder / "out").mkdir()
@@ -108,7 +150,7 @@ def test_an_existing_folder_is_replaced_only_where_asked(command, capsys):
     ("change", "words"),
     [
         ({"units": "K"}, "units of 'K'"),
-        ({"times": HOURS + np.timedelta64(400, "D")}, "no hour in common"),
+        ({"times": HOURS + np.timedelta64(400, "D")}, "Not one of 192 measurements"),
         ({"cell_methods": "time: mean"}, "begin, middle or end"),
     ],
     ids=["units", "other time", "unstamped means"],
@@ -145,3 +187,23 @@ def test_a_file_beside_itself_and_files_that_are_not_there(command, capsys):
     assert "no file" in sentence(capsys, folder / "none.nc", *words[1:])
     (folder / "merra.nc").write_bytes(b"CDF\x01 and then nothing")
     assert "merra.nc" in sentence(capsys, *words)
+
+
+def test_months_of_days_that_begin_at_any_hour_lose_none(tmp_path):
+    begins = np.datetime64("2019-01-25T16:00:00", "s") + np.arange(20) * np.timedelta64(24, "h")  # days of China
+    values = np.arange(20.0)[:, None, None] * np.ones((20, 11, 11)) + 5
+    product = fields(tmp_path / "days.nc", values, begins, cell_methods="time: mean")
+    hours = begins[0] + np.arange(1, 481) * np.timedelta64(3600, "s")
+    rows = [f"a,42,7,{hour}Z,{5 + k // 24 + 0.01 * (k % 7)}" for k, hour in enumerate(hours)]
+    (tmp_path / "s.csv").write_text("\n".join(["id,lat,lon,time,pm25", *rows]) + "\n")
+    words = [product, tmp_path / "s.csv", "--out", tmp_path / "out", "--stamps", "begin", "--dpi", "40"]
+    assert main(["validate", *map(str, words)]) == 0
+    table = pd.read_csv(tmp_path / "out" / "tables" / "scores.csv", keep_default_na=False)
+    row = table[(table["by"] == "all") & (table["resolution"] == "daily")].iloc[0]
+    assert row["n"] == 20 and abs(float(row["mb"])) < 0.1
+
+
+@pytest.mark.parametrize("dpi", ["0", "-5", "5000"])
+def test_resolutions_that_are_none_are_refused(command, capsys, dpi):
+    words, _ = command
+    assert "--dpi" in sentence(capsys, *words, f"--dpi={dpi}")

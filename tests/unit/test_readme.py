@@ -1,5 +1,6 @@
 """What the documentation tells people to type works, and what it points at is there."""
 
+import gzip
 import os
 import re
 import shlex
@@ -13,7 +14,9 @@ import pytest
 import xarray as xr
 
 from deepcams.cli.main import main
+from deepcams.validation.pairs import write_pairs
 from tests.conftest import ROOT
+from tests.unit.test_pairs import pairs_of
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,6 +73,16 @@ def folder(tmp_path_factory):
     ).to_netcdf(path / "geoscf.nc")
     words = ["--temporal", "linear", "--spatial", "bicubic"]
     assert main(["downscale", str(path / "cams.nc"), str(path / "hourly.nc"), *words]) == 0
+    demo = path / "results" / "demo"
+    for part in (path / "openaq", demo / "2018", demo / "raw" / "openaq"):
+        part.mkdir(parents=True)
+    for copy in (path / "merra.nc", demo / "2018" / "pm25_hourly.nc"):
+        shutil.copy(path / "hourly.nc", copy)
+    lines = [f"{k},{20 + k},{70 + 2 * k},2018-07-01T{h:02d}:00Z,{9 + k + h}" for k in range(5) for h in range(1, 10)]
+    text = "\n".join(["station,latitude,longitude,time,pm25", *lines]) + "\n"
+    for table in (path / "stations.csv", path / "openaq" / "a.csv", demo / "raw" / "openaq" / "a.csv"):
+        table.write_text(text)
+    (path / "stations.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     return path
 
 
@@ -188,7 +201,10 @@ def test_python_snippet_runs(page, snippet, tmp_path, monkeypatch, capsys):
     write_cams(tmp_path / "cams.nc", 9)
     for name in re.findall(r'"(results/[^"]+\.nc)"', snippet):
         (tmp_path / name).parent.mkdir(parents=True)
-        assert main(["downscale", "cams.nc", name]) == 0
+        if "collocated" in name:
+            write_pairs(name, pairs_of("2018-07-01"))
+        else:
+            assert main(["downscale", "cams.nc", name]) == 0
     capsys.readouterr()
     exec(compile(snippet, page.name, "exec"), {})
     printed = capsys.readouterr().out

@@ -163,7 +163,7 @@ def deliveries(finished, tmp_path_factory) -> Deliveries:
     (checkout.path / "local.yaml").write_text(yaml.safe_dump(settings))
 
     targets = [f"raw/cams/{month}.nc" for month, _, _ in FAULTS] + ["raw/cams/2019-11.nc", "spatial/2019-12.nc"]
-    targets += ["2020/pm25_hourly.nc", "collocated/2020-01.csv.gz", "raw/geoscf/2019-12.nc", "raw/geoscf/2020-01.nc"]
+    targets += ["2020/pm25_hourly.nc", "collocated/2020-01.nc", "raw/geoscf/2019-12.nc", "raw/geoscf/2020-01.nc"]
     process = checkout.snakemake(*(f"{ROOT}/{name}" for name in targets), "--keep-going", configfile="local.yaml")
     return Deliveries(checkout, process)
 

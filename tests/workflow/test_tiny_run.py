@@ -21,8 +21,10 @@ from deepcams.inference.spatial import refine_frames
 from deepcams.inference.temporal import hourly_fields
 from deepcams.models.checkpoint import load, read
 from deepcams.product.downscale import downscale_spatial
+from deepcams.report import plot
 from deepcams.sources.cams import retrieve_month
 from deepcams.validation.skill import MAIN_BASELINES
+from deepcams.validation.summary import FILES as VALIDATION
 from tests.workflow.conftest import jobs_in
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -31,7 +33,8 @@ MONTHS = ("2019-12", "2020-01")
 YEARS = ("2019", "2020")
 REGION = Region(north=33.0, west=75.0, south=26.25, east=83.25)
 HALO = 31
-FIGURES = ("mean", "sequence", "zoom", "scores", "scatter", "series", "diurnal", "stations", "differences", "months")
+PICTURES = tuple(name for name in plot.FIGURES if name not in plot.SUFFIXES)
+FIGURES = (*PICTURES, "differences", "months")
 STAGES = ("temporal", "spatial")
 NETWORKS = {"temporal": "flow_residual", "spatial": "pixel_shuffle"}
 PLACES = {stage: f"{stage}/{network}" for stage, network in NETWORKS.items()}
@@ -64,10 +67,10 @@ def test_everything_that_was_promised_is_there(results):
     names += [f"raw/cams/{month}.nc" for month in MONTHS] + [f"raw/openaq/{month}.csv.gz" for month in MONTHS]
     names += [f"raw/geoscf/{month}.nc" for month in MONTHS]
     names += [f"{stage}/{month}.nc" for stage in ("temporal", "spatial") for month in MONTHS]
-    names += [f"collocated/{month}.csv.gz" for month in MONTHS]
+    names += [f"collocated/{month}.nc" for month in MONTHS]
     names += [f"models/{experiment}/{PLACES[stage]}/model.safetensors" for experiment, stage in TRAININGS]
     names += ["models/simulation/spatial/least_squares/model.safetensors"]
-    names += [f"validation/{year}/means.npz" for year in YEARS]
+    names += [f"validation/{year}/{name}.npz" for year in YEARS for name in ("means", "clicks")]
     names += [f"nature_run/truth/{month}.nc" for month in MONTHS]
     for name in names:
         check_sidecar(results / name, results / f"{name}.sha256")
@@ -82,10 +85,10 @@ def test_everything_that_was_promised_is_there(results):
     others += [f"shards/{month}/{name}" for month in MONTHS for name in ("fine.npy", "coarse.npy", "index.json")]
     others += [f"report/{page}.html" for page in (*YEARS, "index")]
     others += [f"report/figures/{year}/{name}.png" for year in YEARS for name in FIGURES]
-    others += [f"validation/{year}/summary.json" for year in YEARS]
-    others += [
-        f"validation/{year}/{name}.csv" for year in YEARS for name in ("stations", "diurnal", "scatter", "series")
-    ]
+    others += [f"report/figures/{year}/{name}" for year in YEARS for name in ("animation.gif", "slider.json")]
+    others += [f"validation/{year}/{name}" for year in YEARS for name in VALIDATION if not name.endswith(".npz")]
+    others += [f"collocated/{month}_counts.csv.gz" for month in MONTHS]
+    others += ["validation/years.csv", "report/figures/years.png"]
     assert [name for name in others if not (results / name).stat().st_size] == []
 
 
@@ -260,8 +263,8 @@ def test_the_report_needs_nothing_but_itself(results):
     for year in YEARS:
         html = (results / f"report/{year}.html").read_text()
         # The figure of months says nothing new of a single one.
-        assert html.count("data:image/png;base64,") == len(FIGURES) - 1 + len(STAGES) + len(TRAININGS)
-        assert not re.search(r"(?:src|href)=[\"'](?:https?:)?//", html)
+        assert html.count('<figure class="picture') == len(FIGURES) - 1 + len(STAGES) + len(TRAININGS)
+        assert not re.search(r"src=[\"'](?:https?:)?//|<link|@import|fetch\(", html)  # links to papers load nothing
         assert not re.search(r">\s*(nan|none|inf)\b[^<.]{0,9}<", html, flags=re.IGNORECASE)
     index = (results / "report/index.html").read_text()
     assert all(f"{year}.html" in index for year in YEARS)

@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from deepcams.cli.options import add_pollutant, must_exist
 from deepcams.errors import DeepcamsError
 from deepcams.files.folder import atomic_folder
@@ -14,8 +16,9 @@ from deepcams.report.plot import FIGURES, SUFFIXES, plot_year
 from deepcams.report.quantity import show
 from deepcams.sources.station_files import read_stations
 from deepcams.validation.any_file import validate_file
+from deepcams.validation.cf_time import STAMPS
 from deepcams.validation.collocation import METHODS, CollocationSettings
-from deepcams.validation.fields import STAMPS, FieldFile
+from deepcams.validation.fields import FieldFile
 from deepcams.validation.quality import QualitySettings
 from deepcams.validation.station_summary import SummarySettings
 
@@ -33,6 +36,7 @@ OUT gets report.html (one file, to be opened in a browser), figures/, tables/ (C
 
 MARK = "report.html"
 HOURS = 4  # fields of the sequence
+LOWEST_DPI, HIGHEST_DPI = 30, 600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +67,8 @@ def run(options: argparse.Namespace) -> None:
     reference = must_exist(options.beside) if options.beside else None
     if reference is not None and reference.resolve() == product.resolve():
         raise DeepcamsError(f"--beside is {product} itself. Name the file that it is compared with.")
+    if not LOWEST_DPI <= options.dpi <= HIGHEST_DPI:
+        raise DeepcamsError(f"--dpi {options.dpi} is not within {LOWEST_DPI} … {HIGHEST_DPI}.")
     pollutant = POLLUTANTS[options.pollutant]
     show(pollutant.name)
     opened = partial(FieldFile, variable=options.variable, pollutant=pollutant, stamps=options.stamps)
@@ -90,23 +96,44 @@ def run(options: argparse.Namespace) -> None:
         outputs = {name: folder / "figures" / f"{name}{SUFFIXES.get(name, '.png')}" for name in FIGURES}
         with opened(product) as shown, ExitStack() as stack:
             beside = stack.enter_context(opened_reference(reference)) if reference else None
-            hours = min(HOURS, len(shown.times))
             plot_year(
                 outputs,
                 folder=folder / "tables",
                 product_path=shown,
-                coarse_path=beside,
-                hours=hours,
+                coarse_path=beside if beside and _can_be_shown_together(shown, beside) else None,
+                hours=min(HOURS, len(shown.times)),
                 dpi=options.dpi,
             )
-        figures = {path.stem: path for path in sorted((folder / "figures").glob("*.png"))}
+        figures = {name: path for name, path in outputs.items() if name != "slider"}
         write_year_report(
             folder / MARK,
             folder=folder / "tables",
             figures=figures,
-            slider=folder / "figures" / "slider.json",
-            details={"fields": product.name, "stations": ", ".join(Path(path).name for path in options.stations),
-                     **({"beside": reference.name} if reference else {})},
+            slider=outputs["slider"],
+            details=_details(options, quality),
             index=None,
-        )  # fmt: skip
+        )
     print(f"{options.out}/{MARK}: {summary['stations']['number']} stations, {summary['stations']['pairs']} pairs")
+
+
+def _can_be_shown_together(product: FieldFile, beside: FieldFile) -> bool:
+    """Whether both are instants, and some are of the same time with as many after it as are drawn."""
+    if product.bounds is not None or beside.bounds is not None:
+        return False
+    count = min(HOURS, len(product.times))
+    common = np.isin(product.times[: len(product.times) - count + 1], beside.times)
+    return bool(np.any(common & (product.times[count - 1 :] <= beside.times[-1])))
+
+
+def _details(options: argparse.Namespace, quality: QualitySettings) -> dict[str, str]:
+    """What the report says of how it was made."""
+    told = {name: value for name, value in vars(quality).items() if name != "pollutant"}
+    words = {
+        "fields": Path(options.product).name,
+        "beside": options.beside and Path(options.beside).name,
+        "stations": ", ".join(Path(path).name for path in options.stations),
+        "stamps": options.stamps,
+        "collocation": options.collocation,
+        "quality control": ", ".join(f"{name} {value}" for name, value in told.items()),
+    }
+    return {name: value for name, value in words.items() if value}

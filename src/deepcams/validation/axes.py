@@ -112,7 +112,7 @@ def nodes(
 
 
 def regular_nodes(axes: Axes) -> tuple[Grid, np.ndarray, np.ndarray]:
-    """A grid of one step over any axes, for maps, and the row and column of theirs that is nearest to each of its nodes.
+    """A grid of one step over any axes, for maps, and the row and column of these nearest to each of its nodes.
 
     Axes that are such a grid already keep their nodes.
     """

@@ -18,17 +18,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepcams.calendar import HOUR, MISSING
+from deepcams.calendar import HOUR, INTERPOLATED, MISSING
 from deepcams.errors import DeepcamsError
 from deepcams.geography.load import continent_of
 from deepcams.sources.stations import is_synthetic, read_table, write_csv
 from deepcams.validation.axes import nodes, positions
+from deepcams.validation.cf_time import LONG, LONGEST_GAP
 from deepcams.validation.fields import FieldFile, require_same_origin
 from deepcams.validation.pairs import FIELDS, PLACES, TEXTS, Pairs, write_pairs
 from deepcams.validation.quality import QualitySettings, control_quality
 
-LONGEST_GAP = np.timedelta64(3, "h")  # CAMS frames further apart are not bridged
-LONG = 20 * HOUR  # means over at least this long are those of days
 METHODS = ("nearest", "bilinear")
 Opener = Callable[[str | Path], FieldFile]
 
@@ -75,12 +74,12 @@ def collocate(
             files.append(opened(coarse_path))
         _require_same_kind(files, stations)
         inside = np.logical_and.reduce([_inside(file, stations) for file in files])
-        losses = [_loss("outside the product's region", stations[~inside])]
+        losses = [loss("outside the product's region", stations[~inside])]
         table, dropped = _over_intervals(stations[inside].reset_index(drop=True), files[0], settings)
         losses += dropped
         place, first = _places(table)
-        stamps, at = np.unique(table["time"].to_numpy("datetime64[s]"), return_inverse=True)
-        start = stamps - (_length(files[0]) if len(table) else HOUR)
+        stamps, row, at = np.unique(table["time"].to_numpy("datetime64[s]"), return_index=True, return_inverse=True)
+        start = table["start"].to_numpy("datetime64[s]")[row]
         neighbours = (product_neighbours, coarse_neighbours)
         means = [
             _means(file, [opened(path) for path in others], start, stamps, first, settings.method)
@@ -94,11 +93,11 @@ def collocate(
     values = {name: mean[at, place] for name, (mean, _, _) in zip(FIELDS, means, strict=False)}
     _, status, whole = means[0]
     known = whole[at]
-    losses.append(_loss("no field for part of the time", table[~known]))
+    losses.append(loss("no field for part of the time", table[~known]))
     finite = np.logical_and.reduce([np.isfinite(column) for column in values.values()])
-    losses.append(_loss("missing value in a field", table[known & ~finite]))
+    losses.append(loss("missing value in a field", table[known & ~finite]))
     keep = known & finite
-    losses.append(_loss("pairs", table[keep]))
+    losses.append(loss("pairs", table[keep]))
     pairs = _pairs(table[keep], place[keep], cells, {n: v[keep] for n, v in values.items()}, status[at][keep])
     return pairs, pd.concat(losses, ignore_index=True)
 
@@ -119,13 +118,12 @@ def collocate_month(
     measurements that each step removed, by country, to `counts_path` (CSV), and returns the latter.
     """
     stations = read_table(stations_path)
-    attributes = {"source": f"stations paired by {settings.method} node"}
-    if len(stations) and is_synthetic(stations):
-        attributes["synthetic"] = "These data are synthetic (nature run); they are no measurements."
+    with FieldFile(product_path) as product:
+        attributes = {"synthetic": product.synthetic} if product.synthetic else {}
     clean, counts = control_quality(stations, settings.quality)
     pairs, losses = collocate(product_path, coarse_path, clean, settings, product_neighbours, coarse_neighbours)
     counts = pd.concat([counts, losses], ignore_index=True)
-    write_pairs(pairs_path, pairs, attributes)
+    write_pairs(pairs_path, pairs, attributes, settings.quality.pollutant)
     write_counts(counts_path, counts)
     return counts
 
@@ -138,13 +136,18 @@ def write_counts(path: str | Path, counts: pd.DataFrame) -> None:
 def read_counts(paths: Sequence[str | Path]) -> pd.DataFrame:
     """The sum of several months' counts, steps in their order."""
     types = {"step": str, "country": str, "number": "int64"}
-    parts = [pd.read_csv(path, dtype=types, keep_default_na=False) for path in paths]  # "NA" is Namibia
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(types)).astype(types)
-    order = {step: k for k, step in enumerate(dict.fromkeys(table["step"]))}
-    summed = table.groupby(["step", "country"], as_index=False)["number"].sum()
-    return summed.sort_values(["step", "country"], key=lambda c: c.map(order) if c.name == "step" else c).reset_index(
-        drop=True
-    )
+    return sum_counts([pd.read_csv(path, dtype=types, keep_default_na=False) for path in paths])  # "NA" is Namibia
+
+
+def sum_counts(parts: Sequence[pd.DataFrame], first: Sequence[str] = ()) -> pd.DataFrame:
+    """The sum of tables of step, country, number; steps in their order, but some `first`."""
+    if not parts:
+        return pd.DataFrame({"step": [], "country": [], "number": []}).astype({"number": "int64"})
+    table = pd.concat(parts, ignore_index=True)
+    steps = list(dict.fromkeys([*first, *table["step"]]))
+    table = table.assign(place=table["step"].map({step: place for place, step in enumerate(steps)}))
+    summed = table.groupby(["place", "step", "country"], as_index=False)["number"].sum()
+    return summed.drop(columns="place")
 
 
 def _require_same_kind(files: Sequence[FieldFile], stations: pd.DataFrame) -> None:
@@ -157,7 +160,7 @@ def _require_same_kind(files: Sequence[FieldFile], stations: pd.DataFrame) -> No
         )
 
 
-def _loss(step: str, table: pd.DataFrame) -> pd.DataFrame:
+def loss(step: str, table: pd.DataFrame) -> pd.DataFrame:
     """Rows step, country, number; one row with 0 where nothing was left out."""
     found = table["country"].astype("str").value_counts().sort_index()
     if found.empty:
@@ -175,41 +178,45 @@ def _inside(file: FieldFile, table: pd.DataFrame) -> np.ndarray:
     return np.isfinite(row) & np.isfinite(column)
 
 
-def _length(file: FieldFile) -> np.timedelta64:
-    """What a measurement is compared over: an hour, or the day that the fields are means of."""
-    if file.bounds is None:
-        return HOUR
-    longest = (file.bounds[:, 1] - file.bounds[:, 0]).max()
-    return longest if longest >= LONG else HOUR
+def is_daily(file: FieldFile) -> bool:
+    """Whether the fields are means over days."""
+    return file.bounds is not None and bool((file.bounds[:, 1] - file.bounds[:, 0]).max() >= LONG)
 
 
 def _over_intervals(
     table: pd.DataFrame, product: FieldFile, settings: CollocationSettings
 ) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
-    """Measurements as they are for hourly fields, averaged over the fields' days for daily ones; and what is lost."""
+    """Measurements as they are for hourly fields, averaged over the fields' days for daily ones; and what is lost.
+
+    A column `start` is added, where the time begins that a row is compared over.
+    """
     hours = table["averaging_hours"].to_numpy(np.float64)
-    length = _length(product)
-    if length < LONG:
-        if not np.all(np.abs(hours - 1.0) <= 0.01):
-            raise DeepcamsError("Hourly fields are compared with hourly measurements; keep averaging_hours at 1.")
-        return table, []
     time = table["time"].to_numpy("datetime64[s]")
+    is_hour = np.abs(hours - 1.0) <= 0.01
+    if not is_daily(product):
+        if not is_hour.all():
+            raise DeepcamsError("Hourly fields are compared with hourly measurements; keep averaging_hours at 1.")
+        return table.assign(start=time - HOUR), []
     begins, ends = product.bounds.T
     k = np.searchsorted(ends, time, side="left").clip(0, len(ends) - 1)
-    within = (time > begins[k]) & (time <= ends[k])
-    is_daily = np.abs(hours - length / HOUR) <= 0.01
-    usable = np.where(is_daily, time == ends[k], within & (np.abs(hours - 1.0) <= 0.01))
-    losses = [_loss("not within the time of a field", table[~usable])]
-    part = table[usable].assign(interval=k[usable], covered=np.where(is_daily, length / HOUR, 1.0)[usable])
+    is_day = (np.abs(hours - (ends[k] - begins[k]) / HOUR) <= 0.01) & (time == ends[k])
+    usable = is_day | (is_hour & (time > begins[k]) & (time <= ends[k]))
+    losses = [loss("not within the time of a field", table[~usable])]
+    number = (time - begins[k]) // HOUR - ((time - begins[k]) % HOUR == 0)  # of the hour within the day
+    part = table.assign(interval=k, hour=number, is_day=is_day)[usable]
     keys = ["station", "latitude", "longitude", "interval"]
-    grouped = part.groupby(keys, sort=True)
-    enough = grouped["covered"].transform("sum") >= settings.daily_hours
-    losses.append(_loss(f"day with fewer than {settings.daily_hours} hours", part[~enough]))
-    part = part[enough]
+    # Distinct hours count: some stations report the last hour every quarter of one.
+    measured = part[~part["is_day"]].groupby(keys)["hour"].nunique().rename("measured")
+    part = part.join(measured, on=keys)
+    whole = part["measured"].fillna(0) >= settings.daily_hours
+    losses.append(loss("day that is known by its hours", part[part["is_day"] & whole]))
+    losses.append(loss(f"day with fewer than {settings.daily_hours} hours", part[~part["is_day"] & ~whole]))
+    part = part[part["is_day"] != whole]
     means = part.groupby(keys).agg(name=("name", "last"), country=("country", "last"), value=("value", "mean"))
     means = means.reset_index()
-    losses.append(_loss("averaged into days", part[part.duplicated(keys)]))
-    return means.assign(time=ends[means["interval"].to_numpy()]), losses
+    losses.append(loss("averaged into days", part[part.duplicated(keys)]))
+    of = means["interval"].to_numpy()
+    return means.assign(time=ends[of], start=begins[of]), losses
 
 
 def _places(table: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
@@ -267,6 +274,8 @@ def _means(
     """
     try:
         require_same_origin(file, *neighbours)
+        if file.bounds is None and len(end) and (end - start).max() > HOUR:
+            return _means_of_hours(file, neighbours, start, end, first, method)
         if file.bounds is None:
             hours = _needed_hours(end, file.times)
             frames, status = _at_hours(file, neighbours, hours, first, method)
@@ -283,6 +292,28 @@ def _means(
         total[used] += weights[used, k, None] * frames[index[used, k]]
     flags = np.where(weights > 0, status[index], MISSING)
     return total, flags.min(axis=1, initial=MISSING), ((weights == 0) | (flags != MISSING)).all(axis=1)
+
+
+def _means_of_hours(
+    file: FieldFile,
+    neighbours: Sequence[FieldFile],
+    start: np.ndarray,
+    end: np.ndarray,
+    first: pd.DataFrame,
+    method: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `_means`, of instants over several hours: the mean of the hours' means."""
+    count = ((end - start) // HOUR).astype(int)
+    owner = np.repeat(np.arange(len(end)), count)
+    ends = np.concatenate([e - HOUR * np.arange(n)[::-1] for e, n in zip(end, count, strict=True)])
+    hours, at = np.unique(ends, return_inverse=True)
+    means, status, whole = _means(file, neighbours, hours - HOUR, hours, first, method)
+    starts = np.flatnonzero(np.r_[True, np.diff(owner) != 0])
+    return (
+        np.add.reduceat(means[at], starts, axis=0) / count[:, None],
+        np.minimum.reduceat(status[at], starts),
+        np.logical_and.reduceat(whole[at], starts),
+    )
 
 
 def _needed_hours(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -383,6 +414,8 @@ def _at_hours(
     at_hour = np.select([share == 0, share == 1], [values[after - 1], values[after]], between)
     usable = (share == 0) | (share == 1) | ((share > 0) & (share < 1) & (gap <= LONGEST_GAP)[:, None])
     result[:-1] = np.where(usable, at_hour, np.nan)
+    if not file.is_own:  # the workflow's product has every hour, or says that it is missing
+        status[:-1][usable[:, 0] & (status[:-1] == MISSING)] = INTERPOLATED
     return result, status
 
 

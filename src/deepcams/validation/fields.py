@@ -1,6 +1,5 @@
 """Reading fields slab by slab: the workflow's own, or those of any CF file."""
 
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,16 +8,16 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from deepcams.calendar import ANALYSIS, HOUR, MISSING, STATUS_MEANINGS, hour_status
+from deepcams.calendar import ANALYSIS, MISSING, STATUS_MEANINGS, hour_status
 from deepcams.errors import DeepcamsError
 from deepcams.files import chunks
 from deepcams.grid.nodes import Grid, from_axes
 from deepcams.pollutants import Pollutant
 from deepcams.sources.checks import magic, refuse_kind, some, unit_factor
 from deepcams.validation.axes import Axes, axes_of
+from deepcams.validation.cf_time import intervals, read_times
 
 SLAB = 24  # frames read at once: one day, the time chunk of the workflow's files
-STAMPS = ("begin", "middle", "end")
 # What CF and habit call the coordinates; the standard name counts first.
 _NAMES = {
     "time": ("time", "valid_time", "date", "datetime"),
@@ -35,7 +34,8 @@ class FieldFile:
     the pollutant's, and stamps are understood by CF (cell_methods and bounds).
     stamps : where in its interval a time mean is stamped ("begin", "middle", "end"), for files that do not say so.
 
-    times : (T,) datetime64[s].  bounds : (T, 2) datetime64[s], the intervals of time means; None for instants.
+    is_own : whether it is the workflow's.  times : (T,) datetime64[s].  bounds : (T, 2) datetime64[s], the intervals of
+    time means; None for instants.
     axes : Axes.  attributes : the file's global attributes.
     synthetic : the sentence that marks data of the nature run, None for real data.
     Raises DeepcamsError if the file cannot be read, holds no such field, or says too little about it.
@@ -57,7 +57,9 @@ class FieldFile:
             self._data.close()
             raise
         self._day: tuple[int, np.ndarray] | None = None
-        self._chunked = _Chunked.of(self.path, self.variable, self._field) if magic(self.path) == "hdf5" else None
+        self._chunked = None
+        if self._data[self.variable].dims == self._field.dims and magic(self.path) == "hdf5":
+            self._chunked = _Chunked.of(self.path, self.variable, self._field)
 
     def _describe(self, variable: str | None, pollutant: Pollutant | None, stamps: str | None) -> None:
         names = {axis: _coordinate(self._data, axis, self.path) for axis in _NAMES}
@@ -66,9 +68,11 @@ class FieldFile:
         where = f"{self.path}, variable {self._field.name}"
         if pollutant is not None:
             self._factor = unit_factor(self._field.attrs.get("units"), where, pollutant)
-        self._own = pollutant is None
-        self.times = _times(self._data[names["time"]], where)
-        self.bounds = None if self._own else _bounds(self._data, names["time"], self._field, self.times, stamps, where)
+        self.is_own = pollutant is None
+        self.times = read_times(self._data[names["time"]], where)
+        self.bounds = None
+        if not self.is_own:
+            self.bounds = intervals(self._data, names["time"], self._field, self.times, stamps, where)
         latitude, longitude = (self._data[names[axis]].values for axis in ("latitude", "longitude"))
         self.axes, self._flip, self._shift = axes_of(latitude, longitude, str(self.path))
         self.attributes = dict(self._data.attrs)
@@ -143,7 +147,7 @@ class FieldFile:
             # A fill value would turn the flags into floats; whatever is no flag counts as missing.
             values = self._data["time_status"].values
             return np.where(np.isfinite(values), values, MISSING).astype(np.int8)
-        if self._own:
+        if self.is_own:
             return hour_status(self.times, self.times[0], self.times[-1])
         return np.full(len(self.times), ANALYSIS, dtype=np.int8)
 
@@ -165,12 +169,12 @@ class _Chunked:
         made = data.id.get_create_plist()
         filters = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
         plain = not {"scale_factor", "add_offset"} & set(field.encoding)
-        fill = data.attrs.get("_FillValue", data.attrs.get("missing_value", np.nan))
+        fills = [data.attrs[name] for name in ("_FillValue", "missing_value") if name in data.attrs]
         whole = data.ndim == 3 and data.shape == field.shape and data.chunks is not None
         if (
             whole
             and plain
-            and np.isnan(np.asarray(fill, dtype=np.float64)).all()
+            and all(np.isnan(np.asarray(fill, dtype=np.float64)).all() for fill in fills)
             and data.dtype == np.dtype("<f4")
             and filters == [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
             and data.id.get_num_chunks() == chunks.count(data.shape, data.chunks)
@@ -226,7 +230,8 @@ def _coordinate(data: xr.Dataset, axis: str, path: Path) -> str:
         if data[name].attrs.get("standard_name") == axis and data[name].dims == (name,):
             return name
     for name in _NAMES[axis]:
-        if name in lines:
+        # A projection has x and y, too.
+        if name in lines and (len(name) > 1 or str(data[name].attrs.get("units", "")).startswith("degree")):
             return name
     found = some(sorted(map(str, data.variables)), 12)
     raise DeepcamsError(f"{path} has no axis of {axis}; its variables are {found}.")
@@ -256,39 +261,3 @@ def _field(
         say = " Name one of them." if fields else ""
         raise DeepcamsError(f"{path} has {wanted}(time, latitude, longitude){has}.{say}")
     return fields[variable]
-
-
-def _times(axis: xr.DataArray, where: str) -> np.ndarray:
-    if axis.dtype.kind != "M":
-        raise DeepcamsError(
-            f"{where}: its times cannot be read as dates of the Gregorian calendar (units "
-            f"{axis.attrs.get('units', axis.encoding.get('units', 'not given'))!r}). Set CF units such as "
-            "'hours since 2018-01-01' and calendar standard."
-        )
-    times = axis.values.astype("datetime64[s]")
-    if not len(times) or np.isnat(times).any() or (np.diff(times) <= np.timedelta64(0)).any():
-        raise DeepcamsError(f"{where}: its times are missing or do not rise steadily. Sort them, for instance by cdo.")
-    return times
-
-
-def _bounds(
-    data: xr.Dataset, name: str, field: xr.DataArray, times: np.ndarray, stamps: str | None, where: str
-) -> np.ndarray | None:
-    """The intervals of time means (T, 2); None for instants."""
-    step = np.median(np.diff(times)).astype("timedelta64[s]") if len(times) > 1 else None
-    methods = str(field.attrs.get("cell_methods", ""))
-    is_mean = re.search(r"\btime: *mean", methods) is not None or (step is not None and step >= 20 * HOUR)
-    if not is_mean and stamps is None:
-        return None
-    given = data[name].attrs.get("bounds") or data[name].encoding.get("bounds")
-    if stamps is None and given in data and data[given].dtype.kind == "M":
-        return data[given].values.astype("datetime64[s]")
-    if step is None:
-        raise DeepcamsError(f"{where}: one time mean without bounds does not tell its interval. Add time bounds.")
-    if stamps is None:
-        raise DeepcamsError(
-            f"{where}: its fields are means over {step / HOUR:g} h, and the file has no time bounds that tell which "
-            "hours. Say where the stamps stand in the interval: begin, middle or end."
-        )
-    offset = {"begin": 0 * step, "middle": step // 2, "end": step}[stamps]
-    return np.stack([times - offset, times - offset + step], axis=1)

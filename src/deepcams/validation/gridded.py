@@ -15,7 +15,7 @@ from deepcams.inference.temporal import TemporalNetwork
 from deepcams.progress import progress
 from deepcams.validation.axes import Axes, row_areas
 from deepcams.validation.beat import Beat
-from deepcams.validation.collocation import LONG, Opener
+from deepcams.validation.collocation import Opener, is_daily
 from deepcams.validation.extremes import Quantiles
 from deepcams.validation.fields import FieldFile, require_same_origin, same_nodes
 from deepcams.validation.metrics import Moments
@@ -76,7 +76,7 @@ def check_fields(
         rows, columns = _part(file, within)
         axes = Axes(file.axes.latitude[rows], np.unwrap(file.axes.longitude[columns], period=360.0))
         whole, attributes, synthetic = file.axes, file.attributes, file.synthetic
-        start, is_hourly, is_daily = file.times[0], _is_hourly(file), _is_daily(file)
+        start, is_hourly, daily = file.times[0], _is_hourly(file), is_daily(file)
     total, count = np.zeros(axes.shape), np.zeros(axes.shape, dtype=np.int64)
     found = {"hours": 0, "missing_hours": 0, "missing_cells": 0, "infinite_cells": 0, "negative_cells": 0}
     lowest, highest = np.inf, -np.inf
@@ -84,14 +84,14 @@ def check_fields(
     spectrum, quantiles = Spectrum(axes), Quantiles(row_areas(axes))
     beat = Beat(axes) if is_hourly else None
     end = start
-    for path in progress(paths, f"Checking the {name}", "files"):
-        with opened(path) as file:
+    for number, path in enumerate(progress(paths, f"Checking the {name}", "files")):
+        with opened(path) as file:  # a month of analyses ends with the first frame of the next
             if not same_nodes(whole, file.axes):
                 raise DeepcamsError(f"{path} is on another grid than {paths[0]}; make both with one configuration.")
             for key, value in file.attributes.items():
                 if "closure" in key and np.ndim(value) == 0 and isinstance(value, int | float | np.number):
                     closure[key] = max(closure.get(key, -np.inf), float(value))
-            for at, frames in file.slabs():
+            for at, frames in file.slabs(int(np.searchsorted(file.times, end, side="right")) if number else 0):
                 frames = frames[:, rows] if within is None else frames[:, rows][:, :, columns]
                 valid = np.isfinite(frames)
                 empty = ~valid.any(axis=(1, 2))
@@ -109,7 +109,7 @@ def check_fields(
                 for frame in frames[:: max(1, len(frames) // SPECTRA_A_DAY)]:
                     spectrum.add(frame)
                 for time, frame in zip(times, frames, strict=True):
-                    if beat is not None and time >= end:  # a month's last frame is the next one's first
+                    if beat is not None:
                         beat.add(time, frame)
                     quantiles.add(frame)
                 end = times[-1]
@@ -124,7 +124,7 @@ def check_fields(
     }
     statistic, hours = beat.result() if beat is not None else ({}, pd.DataFrame())
     return FieldReport(
-        axes, mean, checks | closure, statistic, hours, spectrum.result(), start, end, is_daily, synthetic, attributes
+        axes, mean, checks | closure, statistic, hours, spectrum.result(), start, end, daily, synthetic, attributes
     )
 
 
@@ -132,26 +132,29 @@ def _part(file: FieldFile, within: Axes | None) -> tuple[slice, np.ndarray]:
     """Rows and columns of a file's fields that lie in the box of other axes; all of them if these are None."""
     if within is None:
         return slice(None), np.arange(file.axes.shape[1])
-    latitude, longitude, small = file.axes.latitude, file.axes.longitude, 1e-6
-    rows = np.flatnonzero((latitude <= within.latitude[0] + small) & (latitude >= within.latitude[-1] - small))
-    columns = np.arange(len(longitude))
-    if not within.is_periodic:
-        west = within.longitude[0] - small
-        east_of = (longitude - west) % 360.0
-        columns = np.flatnonzero(east_of <= within.longitude[-1] + small - west)
-        columns = columns[np.argsort(east_of[columns])]
-    if min(len(rows), len(columns)) < 2:
+    for reach in (1e-6, max(file.axes.steps) + 1e-6):  # of a box of less than two of its cells, the nodes around it
+        rows, columns = _inside_box(file.axes, within, reach)
+        if min(len(rows), len(columns)) >= 2:
+            break
+    else:
         raise DeepcamsError(f"{file.path} does not cover the region of the product. Name a file that does.")
     return slice(rows[0], rows[-1] + 1), columns
+
+
+def _inside_box(axes: Axes, box: Axes, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of nodes that are at most `reach` degrees outside a box."""
+    rows = np.flatnonzero((axes.latitude <= box.latitude[0] + reach) & (axes.latitude >= box.latitude[-1] - reach))
+    if box.is_periodic:
+        return rows, np.arange(axes.shape[1])
+    west = box.longitude[0] - reach
+    east_of = (axes.longitude - west) % 360.0
+    columns = np.flatnonzero(east_of <= box.longitude[-1] + reach - west)
+    return rows, columns[np.argsort(east_of[columns])]
 
 
 def _is_hourly(file: FieldFile) -> bool:
     """Whether the fields are instants, an hour apart."""
     return file.bounds is None and len(file.times) > 1 and bool(np.median(np.diff(file.times)) == HOUR)
-
-
-def _is_daily(file: FieldFile) -> bool:
-    return file.bounds is not None and bool((file.bounds[:, 1] - file.bounds[:, 0]).max() >= LONG)
 
 
 def score_against_truth(

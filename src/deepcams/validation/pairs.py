@@ -4,7 +4,7 @@ Kept in memory and on disk as columns sorted by station (CF-1.11, H.6.1: "contig
 the world's stations is some 40 MB and needs no parsing of text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import xarray as xr
 from deepcams.calendar import HALF_HOUR, HOUR, STATUS_MEANINGS
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
+from deepcams.pollutants import PM25, Pollutant
 
 TEXTS = ("station", "name", "country", "continent")
 PLACES = (*TEXTS, "latitude", "longitude", "cell")
@@ -55,17 +56,27 @@ class Pairs:
         return Pairs(self.stations, self.index[keep], self.time[keep], self.observed[keep], modelled, self.status[keep])
 
 
-def write_pairs(path: str | Path, pairs: Pairs, attributes: dict[str, object] | None = None) -> None:
-    """Write pairs as NetCDF, atomically; the same pairs give the same bytes. attributes : global ones, added."""
+def write_pairs(
+    path: str | Path, pairs: Pairs, attributes: dict[str, object] | None = None, pollutant: Pollutant = PM25
+) -> None:
+    """Write pairs as NetCDF, atomically; the same pairs give the same bytes.
+
+    attributes : global ones, added.  pollutant : what the values are of.
+    """
     per_station = {name: ("station", pairs.stations[name].to_numpy(), _NOTES[name]) for name in PLACES}
     counts = np.bincount(pairs.index, minlength=len(pairs.stations)).astype(np.int32)
     columns = {"observed": pairs.observed, **pairs.modelled}
+    words = {"observed": "measured at stations", "product": "of the product", "cams": "of the reference field, CAMS"}
+    notes = {
+        name: {"long_name": f"surface {pollutant.label} {words[name]}", "units": pollutant.units, "coordinates": "time"}
+        for name in columns
+    }
     data = xr.Dataset(
         {
             **{f"station_{name}" if name == "station" else name: item for name, item in per_station.items()},
             "pairs_of_station": ("station", counts, {"sample_dimension": "pair"}),
             "time": ("pair", pairs.time.astype("int64"), {"standard_name": "time", "units": _EPOCH, "axis": "T"}),
-            **{name: ("pair", values, {"coordinates": "time"}) for name, values in columns.items()},
+            **{name: ("pair", values, notes[name]) for name, values in columns.items()},
             "status": ("pair", pairs.status, {"flag_values": np.arange(4, dtype=np.int8),
                                               "flag_meanings": STATUS_MEANINGS}),
         },
@@ -133,8 +144,9 @@ def days_of(pairs: Pairs) -> np.ndarray:
 
 
 def daily_means(pairs: Pairs, hours: int) -> Pairs:
-    """Means over UTC days with at least `hours` pairs, per station; the stamp is the day's end."""
-    return _means(pairs, days_of(pairs).astype("int64"), hours, lambda day: (day + 1).astype("datetime64[D]"))
+    """Means over UTC days with pairs of at least `hours` different hours, per station; the stamp is the day's end."""
+    day, hour = days_of(pairs).astype("int64"), (pairs.time - np.timedelta64(1, "s")).astype("datetime64[h]")
+    return _means(pairs, day, hours, lambda day: (day + 1).astype("datetime64[D]"), hour.astype("int64"))
 
 
 def monthly_means(pairs: Pairs, days: int) -> Pairs:
@@ -165,13 +177,24 @@ def local_solar_hour(pairs: Pairs) -> np.ndarray:
     return (np.floor((utc + longitude / 15.0) % 24.0).astype(np.int8)) % np.int8(24)
 
 
-def _means(pairs: Pairs, step: np.ndarray, least: int, end) -> Pairs:
-    """Means over runs of pairs that share station and `step`, if there are at least `least` in the run."""
+def _means(
+    pairs: Pairs,
+    step: np.ndarray,
+    least: int,
+    end: Callable[[np.ndarray], np.ndarray],
+    part: np.ndarray | None = None,
+) -> Pairs:
+    """Means over runs of pairs that share station and `step`, if the run has at least `least` pairs.
+
+    end : from steps to stamps.  part : (n,) rising in each run; only pairs of different parts count for `least`.
+    """
     if not len(pairs):
         return pairs
-    starts = np.flatnonzero(np.r_[True, (np.diff(pairs.index) != 0) | (np.diff(step) != 0)])
+    begins = np.r_[True, (np.diff(pairs.index) != 0) | (np.diff(step) != 0)]
+    starts = np.flatnonzero(begins)
     count = np.diff(np.r_[starts, len(pairs)])
-    keep = count >= least
+    parts = count if part is None else np.add.reduceat(begins | np.r_[True, np.diff(part) != 0], starts, dtype=np.int64)
+    keep = parts >= least
 
     def mean(values: np.ndarray) -> np.ndarray:
         sums = np.add.reduceat(values, starts, dtype=np.float64)

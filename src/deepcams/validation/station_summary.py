@@ -127,7 +127,8 @@ def click_series(pairs: Pairs, *, daily_hours: int) -> dict[str, np.ndarray]:
 def pooled(rows: pd.DataFrame) -> pd.Series:
     """Scores over all pairs of several groups from the groups' own; NaN where they do not tell (rho, mqi, ioa).
 
-    rows : `SCORES` columns. Means, variances and the covariance add up exactly (Chan, Golub and LeVeque 1983).
+    rows : `SCORES` columns. Means, variances and the covariance add up exactly (Chan, Golub and LeVeque 1983); fge and
+    fac2 do if all pairs count for them, or else nearly.
     """
     rows = rows[rows["n"] > 0]
     n = rows["n"].to_numpy(np.float64)
@@ -138,7 +139,9 @@ def pooled(rows: pd.DataFrame) -> pd.Series:
         return found
 
     def mean(column: np.ndarray | pd.Series) -> float:
-        return float(np.average(np.asarray(column, dtype=np.float64), weights=n))
+        values = np.asarray(column, dtype=np.float64)
+        known = np.isfinite(values)
+        return float(np.average(values[known], weights=n[known])) if known.any() else np.nan
 
     o, m = mean(rows["mean_observed"]), mean(rows["mean_modelled"])
     between_o, between_m = rows["mean_observed"] - o, rows["mean_modelled"] - m
@@ -187,12 +190,18 @@ def _groups(pairs: Pairs, resolution: str) -> Iterator[tuple[str, list[str], np.
         yield by, [str(name) for name in names], codes.astype(np.int16)[pairs.index]
     days = days_of(pairs)
     yield "season", list(SEASONS), season_of(days)
-    months, codes = np.unique(days.astype("datetime64[M]"), return_inverse=True)
+    months, codes = np.unique(_months(pairs, days), return_inverse=True)
     yield "month", [str(month) for month in months], codes.astype(np.int16)
     if resolution == "hourly":
         if len(np.unique(pairs.status)) > 1:
             yield "hours", STATUS_MEANINGS.split(), pairs.status
         yield "solar hour", [f"{hour:02d}" for hour in range(24)], local_solar_hour(pairs)
+
+
+def _months(pairs: Pairs, days: np.ndarray) -> np.ndarray:
+    """The month of each pair's day; of the first stamp of a record, whose hour lies in the month before, its own."""
+    month, own = days.astype("datetime64[M]"), pairs.time.astype("datetime64[M]")
+    return np.where(np.isin(month, month[month == own]), month, own)
 
 
 def _group_scores(resolutions: dict[str, Pairs]) -> Iterator[pd.DataFrame]:
