@@ -87,7 +87,7 @@ def test_optional_columns_are_kept(written):
     )
     assert table["name"].tolist() == ["Windhoek", "Paris"] and table["country"].tolist() == ["NA", ""]
     assert table["reference_grade"].tolist() == [True, False] and table["provider"].tolist() == ["X", "Y"]
-    assert table["averaging_hours"].tolist()[0] == 24.0 and np.isnan(table["averaging_hours"].tolist()[1])
+    assert table["averaging_hours"].tolist() == [24.0, 1.0]
     assert table["units"].tolist() == ["ug/m3", "µg/m³"] and np.isnan(table["value"].tolist()[1])
 
 
@@ -148,6 +148,138 @@ def test_units_are_the_usual_ones_or_in_brackets_but_gases_must_tell_them(writte
     assert set(table["units"]) == {"ppb"} and set(table["parameter"]) == {"o3"}
     with pytest.raises(DeepcamsError, match="does not tell the units of O₃"):
         written(PLAIN, pollutant=ozone)
+
+
+def test_blank_cells_are_as_if_nothing_were_said(written):
+    """The same rows with columns that are blank, and without these columns."""
+    header, *rows = PLAIN.replace("06T02:00:00Z", "07").splitlines()
+    options = {"utc_offset": 0}
+    bare = written("\n".join([header, *rows]), **options)
+    assert bare["averaging_hours"].tolist() == [1.0, 24.0]
+    extra = ",name,country,units,averaging_hours,provider,reference_grade,parameter"
+    blank = written("\n".join([header + extra, *(row + "," * 7 for row in rows)]), **options)
+    pd.testing.assert_frame_equal(blank, bare)
+    half = written("\n".join([header + extra, rows[0] + ",,,ug/m3,8,,,pm25", rows[1] + "," * 7]), **options)
+    assert half["averaging_hours"].tolist() == [8.0, 24.0] and half["units"].tolist() == ["ug/m3", "µg/m³"]
+    some_have_no_id = written(PLAIN + ",1,2,2018-02-06T01:00Z,3\n,3,4,2018-02-06T01:00Z,3\n")
+    assert some_have_no_id["station"].tolist() == ["1.0000 2.0000", "3.0000 4.0000", "A", "A"]
+
+
+def test_blank_units_of_gases_are_refused_unless_the_header_tells_them(written):
+    ozone, text = POLLUTANTS["o3"], "lat,lon,time,O3,units\n1,2,2018-02-06T01Z,40,ppb\n1,2,2018-02-06T02Z,41,\n"
+    with pytest.raises(DeepcamsError, match=r"stations\.csv does not tell the units of O₃, or not in all rows"):
+        written(text, pollutant=ozone)
+    told = written(text.replace("O3", "O3 (µg/m³)"), pollutant=ozone)
+    assert told["units"].tolist() == ["ppb", "µg/m³"]
+    no_value = written(text.replace("41", ""), pollutant=ozone)
+    assert no_value["units"].tolist() == ["ppb", ""]
+
+
+def test_rows_without_a_pollutant_are_left_out_where_others_are_of_several(written, caplog):
+    text = "lat,lon,time,value,parameter\n" + "".join(f"1,2,2018-02-06T0{i}Z,{i},{{}}\n" for i in range(3))
+    assert len(written(text.format("pm25", "", "pm25"))) == 3 and not caplog.messages
+    assert written(text.format("pm25", "", "o3"))["value"].tolist() == [0.0]
+    assert "rows left out that do not tell their pollutant: 1" in caplog.text
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("A,Paris, Nord,48.9,2.4,2018-02-06T01Z,1,x", "line 4: 8 cells where the header has 7. Put texts"),
+        ("A,Paris,48.9,2.4,2018-02-06T01Z,1,x,", "line 4: 8 cells where the header has 7. Put texts"),
+        ("A,Paris,48.9,2.4,2018-02-06T01Z", "line 4: 5 cells where the header has 7 and 6 are needed. Is the row cut"),
+        ("A", "line 4: 1 cells where the header has 7 and 6 are needed"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_rows_of_too_many_or_too_few_cells_are_told_by_their_line(written, row, words, separator, first):
+    good = 'A,"Paris,\nNord",48.9,2.4,2018-02-06T00Z,1,x\n'  # two lines
+    header, blank = "station,name,lat,lon,time,value,provider\n", "\n"
+    text = (header + blank * 2 + row + "\n" + good) if first else (header + good + row + "\n")
+    with pytest.raises(DeepcamsError, match=r"stations\.csv, line 4") as caught:
+        written(text.replace(",", separator))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    fine = written((header + good + "A,Paris,48.9,2.4,2018-02-06T01Z,1\n \n").replace(",", separator))
+    assert fine["provider"].tolist() == ["x", ""]  # what is lacking at the end was optional
+
+
+def test_a_quotation_mark_that_stays_open_is_told_by_its_line(written):
+    for rest in (1, 10_000):
+        with pytest.raises(DeepcamsError, match=r"stations\.csv, line 4: .*(cut short|quotation mark open)"):
+            written(PLAIN + '"' + PLAIN * rest)
+
+
+# Ids of several files ------------------------------------------------------------------------------------------------
+
+
+def network(path, rows, provider=""):
+    """Writes (id, latitude, longitude, hour) as a plain table, a value for each row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        f"{i},{lat},{lon},2018-02-06T{hour:02d}:00Z,{provider},{n + 1}" for n, (i, lat, lon, hour) in enumerate(rows)
+    ]
+    path.write_text("\n".join(["id,lat,lon,time,provider,value", *lines]) + "\n")
+    return path
+
+
+def places(table):
+    """For each id its latitudes."""
+    return {station: sorted(set(rows["latitude"])) for station, rows in table.groupby("station")}
+
+
+def test_an_id_of_two_networks_begins_with_the_file_whatever_their_order(tmp_path):
+    one = network(tmp_path / "n1.csv", [("1", 42, 5, 1), ("1", 42, 5, 2), ("2", 50, 5, 1)])
+    two = network(tmp_path / "n2.csv", [("1", 43, 5, 1), ("1", 43, 5, 2), ("3", 51, 5, 1)])
+    more = network(tmp_path / "n1_later.csv", [("1", 42.001, 5, 3), ("2", 50, 5, 2)])  # the same station goes on
+    table = read_stations([one, two, more])
+    assert places(table) == {"n1:1": [42, 42.001], "n2:1": [43], "2": [50], "3": [51]}
+    assert not table.duplicated(["station", "time"]).any() and set(table["name"]) == {"1", "2", "3"}
+    pd.testing.assert_frame_equal(read_stations([more, two, one]), table)
+    pd.testing.assert_series_equal(table.dtypes, read_stations([one]).dtypes)
+    assert set(read_stations([one, more])["station"]) == {"1", "2"} and set(read_stations([one])["station"]) == {
+        "1",
+        "2",
+    }
+
+
+@pytest.mark.parametrize(("east", "same"), [(0.0179, True), (0.0185, False), (-359.99, True)])
+def test_places_of_an_id_are_one_within_a_kilometre(tmp_path, east, same):
+    """At 60°N a degree of longitude is 55.6 km."""
+    files = [network(tmp_path / "a.csv", [("1", 60, 5, 1)]), network(tmp_path / "b.csv", [("1", 60, 5 + east, 2)])]
+    assert read_stations(files)["station"].tolist() == (["1", "1"] if same else ["a:1", "b:1"])
+
+
+def test_ids_that_share_places_are_judged_each_by_itself(tmp_path):
+    one = network(tmp_path / "a.csv", [("1", 42, 5, 1), ("2", 43, 5, 1)])
+    two = network(tmp_path / "b.csv", [("1", 43, 5, 1), ("2", 42, 5, 1)])
+    packed = tmp_path / "b.csv.gz"
+    packed.write_bytes(gzip.compress(two.read_bytes()))
+    for files in ([one, two], [packed, one]):
+        assert places(read_stations(files)) == {"a:1": [42], "a:2": [43], "b:1": [43], "b:2": [42]}
+
+
+def test_an_id_begins_with_the_provider_or_the_folder_where_these_tell(tmp_path):
+    one, two = network(tmp_path / "x/18.csv", [("1", 42, 5, 1)], "P"), network(tmp_path / "y/18.csv", [("1", 43, 5, 1)])
+    assert places(read_stations([one, two])) == {"x/18.csv P:1": [42], "y/18.csv:1": [43]}
+    two = network(two, [("1", 43, 5, 1)], "Q")
+    assert places(read_stations([one, two])) == {"P:1": [42], "Q:1": [43]}
+    (tmp_path / "both.csv").write_text(one.read_text() + two.read_text().splitlines()[1] + "\n")
+    assert places(read_stations([tmp_path / "both.csv"])) == {"P:1": [42], "Q:1": [43]}
+
+
+def test_ids_of_openaq_and_of_own_tables_stay(tmp_path):
+    write_day(tmp_path, 5, "2018-02-10", rows_of(5, "2018-02-10", 2, [1.0, 2.0]))
+    far, lost = network(tmp_path / "n1.csv", [("5", -42, 5, 1)]), network(tmp_path / "n2.csv", [("5", 999, 5, 1)])
+    assert read_stations([tmp_path])["station"].tolist() == ["5", "5", "5", "n1:5"]
+    lost.unlink()
+    own = read_stations([far])
+    write_table(own, tmp_path / "own.csv.gz")
+    assert read_stations([tmp_path])["station"].tolist() == ["5", "5", "5", "5"]  # as the plain one is one of the own's
+    write_table(own.assign(latitude=10.0), tmp_path / "own.csv.gz")
+    (tmp_path / "unpacked.csv").write_bytes(gzip.decompress((tmp_path / "own.csv.gz").read_bytes()))
+    (tmp_path / "unpacked.csv").write_text((tmp_path / "unpacked.csv").read_text().replace("10.0", "20.0"))
+    assert read_stations([tmp_path])["station"].tolist() == ["5", "5", "5", "5", "n1:5"]
 
 
 # OpenAQ's files ------------------------------------------------------------------------------------------------------
@@ -217,8 +349,7 @@ def test_the_real_day_and_the_real_hours_of_china(real_samples):
         (b"\xff\xfe\x00\x01binary", "a.csv", "a.csv is no text in UTF-8"),
         ("läßt;grüßen\n1;2\n".encode("latin-1"), "a.csv", "a.csv is no text in UTF-8"),
         (b"lat,lon\0,time,value\n", "a.csv", "a.csv is no text"),
-        ("lat,lon,time,value\n1,2,ä".encode("latin-1"), "a.csv", "a.csv cannot be read as a table"),
-        (b"lat,lon,time,value\n1,2,2018-01-01T00Z,3,4,5\n1,2\n1,2,3,4,5,6,7,8", "a.csv", "cannot be read as a table"),
+        ("lat,lon,time,value\n1,2,ä".encode("latin-1"), "a.csv", "a.csv is truncated or damaged after line 1"),
         (b"lat,lon,time,value\n", "a.csv", "not one PM2.5 measurement in "),
         (
             b"lat,time,value\n1,2,3\n",

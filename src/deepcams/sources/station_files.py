@@ -1,6 +1,8 @@
 """Measurements of stations from any files: this workflow's tables, OpenAQ's files, and plain tables of anybody."""
 
+import csv
 import logging
+import os
 import re
 import unicodedata
 import zlib
@@ -10,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from deepcams.errors import DeepcamsError
 from deepcams.pollutants import PM25, Pollutant
@@ -34,6 +39,8 @@ _NAMES = {
     "reference_grade": ("referencegrade", "ismonitor"),
     "parameter": ("parameter", "pollutant"),
 }
+_APART = 1.0  # km; further apart, places of one id are different stations
+_EARTH = 6371.0  # km
 _NEEDED = {"latitude": "latitude, lat", "longitude": "longitude, lon", "time": "time, date, datetime"}
 _ZONE = re.compile(r"[T\s]\d{1,2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 _DAY = re.compile(r"\d{4}-?\d{2}-?\d{2}$")
@@ -52,15 +59,18 @@ def read_stations(
     case and punctuation do not matter; separated by comma, semicolon or tab) latitude (lat), longitude (lon), time
     (date, datetime, datetime_utc … or date and time) and value (or the pollutant, as in PM2.5 or pm25), and as they
     come: station (code, id), name, country, units, averaging_hours, provider, reference_grade, parameter. A time is the
-    end of its averaging period, which is an hour where nothing else is said; but a date alone is the whole day.
+    end of its averaging period, which is an hour where nothing else is said; but a date alone is the whole day. A cell
+    that is blank says nothing, as if its column were not there. Where plain tables, or providers in one, use the same
+    id at places more than some 1 km apart, it gets the provider or the name of the file in front, as in "north:1".
     utc_offset : hours by which times that do not say their zone are ahead of UTC.
     Returns the tidy table (`stations.COLUMNS`, types as `read_table` gives them) by station and time. Raises
-    DeepcamsError for files that cannot be read, times without a zone (unless `utc_offset` is given), gases without
-    units, and where there is no measurement at all.
+    DeepcamsError for files that cannot be read, rows of more cells than the header or of too few, times without a zone
+    (unless `utc_offset` is given), gases without units, and where there is no measurement at all.
     """
     if utc_offset is not None and not abs(utc_offset) <= 15:
         raise DeepcamsError(f"A clock is not {utc_offset} h ahead of UTC; give the offset in hours, from -12 to 14.")
     collector, tables = Collector(), []
+    plain: dict[Path, pd.DataFrame] = {}
     archive: dict[tuple[Path | None, str], list[Row]] = defaultdict(list)
     files = _files(paths)
     for file in files:
@@ -75,12 +85,17 @@ def read_stations(
             for row in measurements(file_lines(file), pollutant.name, str(file)):
                 archive[_description(file), row.cells[0]].append(row)
         else:
-            tables.append(_plain(file, max(",;\t", key=head.count), pollutant, utc_offset))
+            table = _plain(file, max(",;\t", key=head.count), pollutant, utc_offset)
+            if cells == COLUMNS:  # the workflow's own, unpacked
+                tables.append(table)
+            else:
+                plain[file] = table
     described = {place: read_locations(place) if place else {} for place in {place for place, _ in archive}}
     for (place, location), rows in archive.items():
         part = location_part(location, rows, described[place].get(location, {})) | {"parameter": pollutant.name}
         collector.add(part | {"averaging_hours": np.nan_to_num(part["averaging_hours"], nan=1.0)})
-    tables = [table for table in (collector.table(), *tables) if len(table)]
+    tables = [collector.table(), *tables]
+    tables = [table for table in (*tables, *_with_unique_ids(plain, tables)) if len(table)]
     if not tables:
         raise DeepcamsError(
             f"There is not one {pollutant.label} measurement in {some([str(file) for file in files], 3)}. Name other "
@@ -137,8 +152,73 @@ def _add_fetch(collector: Collector, file: Path, pollutant: Pollutant) -> None:
     collector.add(columns)
 
 
+def _with_unique_ids(plain: dict[Path, pd.DataFrame], others: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Plain tables with the ids changed that stand for different stations; `others`, whose ids are unique, keep theirs.
+
+    Rows of one id, file and provider are one station. Those of an id are the same one if their median places, or a
+    chain of them, are at most `_APART` from each other. The order of the files makes no difference.
+    """
+    if not plain:
+        return []
+    common = os.path.commonpath([file.absolute().parent for file in plain])
+    paths = [file.absolute().relative_to(common).as_posix() for file in plain]
+    ids = {station for table in plain.values() for station in table["station"].unique()}
+    others = [table[table["station"].isin(ids)] for table in others]
+    parts = []
+    for path, table in zip([""] * len(others) + paths, [*others, *plain.values()], strict=True):
+        possible = (table["latitude"].abs() <= 90) & (table["longitude"].abs() <= 360)
+        rows = table.loc[possible, ["station", "provider", "latitude", "longitude"]]
+        part = rows.groupby(["station", "provider"], as_index=False).median()
+        stem = Path(path.removesuffix(".gz")).stem
+        parts.append(part.assign(path=path, stem=stem, full=path + " " + part["provider"]))
+    groups = pd.concat(parts, ignore_index=True)
+    groups = groups[groups.duplicated("station", keep=False)]
+    if groups.empty:
+        return list(plain.values())
+    groups = groups.assign(place=_places(groups))
+    groups = groups[groups.groupby("station")["place"].transform("nunique") > 1]
+    groups = groups[~groups["place"].isin(groups.loc[groups["path"] == "", "place"])]
+    first = groups.groupby("place")[["provider", "stem", "full"]].transform("min")  # "" if one of them is
+    prefix = first["full"].str.strip()
+    for label in ("stem", "provider"):
+        tells = groups.assign(label=first[label], named=first[label] != "").groupby("station")
+        tells = tells["named"].transform("all") & (
+            tells["label"].transform("nunique") == tells["place"].transform("nunique")
+        )
+        prefix = prefix.mask(tells, first[label])
+    groups = groups.assign(unique=prefix + ":" + groups["station"])
+    if len(groups):
+        _log.warning(
+            "Ids that stand for stations more than %g km apart, which now begin with their provider or file: %s.",
+            _APART, some(sorted(groups["unique"].unique())),
+        )  # fmt: skip
+    tables = []
+    for path, table in zip(paths, plain.values(), strict=True):
+        changed = groups.loc[groups["path"] == path, ["station", "provider", "unique"]]
+        unique = table[["station", "provider"]].merge(changed, how="left")["unique"]
+        tables.append(table.assign(station=unique.fillna(table["station"]).astype("str")))
+    return tables
+
+
+def _places(groups: pd.DataFrame) -> np.ndarray:
+    """Number of the place of each row (N,): the same for rows of one station that are near each other."""
+    code = pd.factorize(groups["station"])[0]
+    nodes = np.column_stack([code, np.rint(1e4 * groups[["latitude", "longitude"]])])  # to 10 m
+    nodes, which = np.unique(nodes, axis=0, return_inverse=True)
+    north, east = np.radians(nodes[:, 1:] / 1e4).T
+    around = np.column_stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)])
+    # The fourth dimension keeps different ids apart.
+    near = KDTree(np.column_stack([_EARTH * around, 10 * _APART * nodes[:, 0]])).query_pairs(
+        _APART, output_type="ndarray"
+    )
+    graph = coo_array((np.ones(len(near), bool), (near[:, 0], near[:, 1])), shape=(len(nodes), len(nodes)))
+    return connected_components(graph, directed=False)[1][which.ravel()]
+
+
 def _plain(file: Path, separator: str, pollutant: Pollutant, utc_offset: float | None) -> pd.DataFrame:
     """Any table with columns of usual names, as the tidy table."""
+    spellings = _spellings(pollutant)
+    roles = _check_rows(file, separator, pollutant, spellings)
     try:
         text = pd.read_csv(
             file,
@@ -152,14 +232,16 @@ def _plain(file: Path, separator: str, pollutant: Pollutant, utc_offset: float |
     except (OSError, EOFError, zlib.error, ValueError) as error:  # UnicodeDecodeError, ParserError: ValueError
         reason = " ".join(str(error).split())
         raise DeepcamsError(f"{file} cannot be read as a table: {reason}. Check it, or fetch it again.") from error
-    spellings = _spellings(pollutant)
-    roles = _roles(file, list(text.columns), pollutant, spellings)
     given = {role: text[column].str.strip() for role, column in roles.items()}
     if "parameter" in given:
-        keep = given["parameter"].map(_simple).isin(spellings)
-        if not keep.any():
+        keep, blank = given["parameter"].map(_simple).isin(spellings), given["parameter"] == ""
+        if (keep | blank).all():
+            keep |= blank
+        elif not keep.any():
             others = some(sorted(set(given["parameter"])))
-            _log.warning("%s holds no %s, but %s.", file, pollutant.label, others or "nothing")
+            _log.warning("%s holds no %s, but %s.", file, pollutant.label, others)
+        elif blank.any():
+            _log.warning("%s: rows left out that do not tell their pollutant: %d.", file, blank.sum())
         given = {role: column[keep].reset_index(drop=True) for role, column in given.items()}
     nothing = pd.Series("", index=given["time"].index)
     columns: dict[str, object] = {name: given.get(name, nothing) for name in TEXTS}
@@ -169,14 +251,16 @@ def _plain(file: Path, separator: str, pollutant: Pollutant, utc_offset: float |
     if (_simple(roles["time"]), "date") == ("time", _simple(roles.get("date", ""))):
         combined = given["date"] + "T" + given["time"]
     columns["time"], whole_day = _times(file, roles["time"], combined, utc_offset)
-    if "averaging_hours" not in given:
-        columns["averaging_hours"] = np.where(whole_day, 24.0, 1.0)
-    if "units" not in given:
-        columns["units"] = _units(file, roles["value"], pollutant)
-    if "station" not in given:
+    hours = np.where(whole_day, 24.0, 1.0)
+    if "averaging_hours" in given:
+        hours = np.where(given["averaging_hours"] == "", hours, columns["averaging_hours"])
+    columns["averaging_hours"] = hours
+    columns["units"] = _units(file, roles["value"], columns["units"], columns["value"], pollutant)
+    blank = columns["station"] == ""
+    if blank.any():
         places = [columns[name].map("{:.4f}".format).astype("str") for name in ("latitude", "longitude")]
-        columns["station"] = places[0] + " " + places[1]
-    columns["name"] = given.get("name", columns["station"])
+        columns["station"] = columns["station"].mask(blank, places[0] + " " + places[1])
+    columns["name"] = columns["name"].mask(columns["name"] == "", columns["station"])
     columns["country"] = columns["country"].where(columns["country"].str.fullmatch("[A-Za-z]{2}"), "").str.upper()
     columns["reference_grade"] = (
         given.get("reference_grade", nothing).str.lower().map({"true": True, "1": True, "false": False, "0": False})
@@ -184,6 +268,34 @@ def _plain(file: Path, separator: str, pollutant: Pollutant, utc_offset: float |
     columns["parameter"] = pollutant.name
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
     return table.astype({**dict.fromkeys(TEXTS, "str"), "reference_grade": "boolean"})
+
+
+def _check_rows(file: Path, separator: str, pollutant: Pollutant, spellings: set[str]) -> dict[str, str]:
+    """Which column is what. Raises DeepcamsError for a row with cells that have no column, or without those needed.
+
+    pandas would cut such rows, or fill them, without a word.
+    """
+    reader = csv.reader(file_lines(file), delimiter=separator)
+    try:
+        header = next(reader)
+        header[0] = header[0].removeprefix("\ufeff")
+        roles = _roles(file, header, pollutant, spellings)
+        columns, needed = len(header), 1 + max(header.index(roles[role]) for role in (*_NEEDED, "value"))
+        begin = reader.line_num + 1
+        for cells in reader:
+            if not needed <= len(cells) <= columns and "".join(cells).strip():
+                raise DeepcamsError(
+                    f"{file}, line {begin}: {len(cells)} cells where the header has {columns}"
+                    + (f" and {needed} are needed. Is the row cut short? " if len(cells) < needed else ". ")
+                    + f"Put texts that hold the separator {separator!r} between quotation marks, and end the row as "
+                    "the header ends."
+                )
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DeepcamsError(
+            f"{file}, line {begin}: {error}. Is a quotation mark open that should be closed? Check it."
+        ) from error
+    return roles
 
 
 def _roles(file: Path, columns: list[str], pollutant: Pollutant, spellings: set[str]) -> dict[str, str]:
@@ -258,11 +370,15 @@ def _times(file: Path, column: str, texts: pd.Series, utc_offset: float | None) 
     return stamps[code], day[code]
 
 
-def _units(file: Path, column: str, pollutant: Pollutant) -> str:
-    """Units of a table without a column of them: those in brackets behind the values' name, or the usual ones."""
+def _units(file: Path, column: str, given: pd.Series, values: pd.Series, pollutant: Pollutant) -> pd.Series:
+    """Units of all rows; where none are given those in brackets behind the values' name, or the usual ones."""
+    blank = given == ""
     bracket = re.search(r"[(\[](.+?)[)\]]", column)
     if bracket is None and pollutant.is_gas:
-        raise DeepcamsError(
-            f"{file} does not tell the units of {pollutant.label}. Add a column units (ppb, ppm, µg/m³ or mg/m³)."
-        )
-    return "µg/m³" if bracket is None else bracket[1]
+        if (blank & values.notna()).any():
+            raise DeepcamsError(
+                f"{file} does not tell the units of {pollutant.label}, or not in all rows. Fill a column units (ppb, "
+                "ppm, µg/m³ or mg/m³)."
+            )
+        return given
+    return given.mask(blank, "µg/m³" if bracket is None else bracket[1])
