@@ -306,6 +306,11 @@ def test_daily_fields_are_compared_with_means_over_their_day(tmp_path):
     assert found[["observed", "product"]].to_numpy().tolist() == [[12.5, 5.0]]
     assert found["time"].item() == pd.Timestamp("2018-02-02")
     assert counts["day with fewer than 19 hours"] == 18 and counts["averaged into days"] == 23
+    both = pd.concat([table[:24], stations((0.0, 1.0, 24, 99.0)).assign(station="a", averaging_hours=24.0)])
+    found, counts = of_any_file(path, both, stamps="begin")
+    assert found["observed"].tolist() == [12.5] and counts["day that is known by its hours"] == 1
+    quarters = stations(*[(0.0, 1.0, 0.25 * k, 1.0) for k in range(1, 41)]).assign(station="a")  # of ten hours
+    assert len(of_any_file(path, quarters, stamps="begin")[0]) == 0
     daily = stations((0.0, 1.0, 48, 7.0), (0.0, 1.0, 50, 8.0)).assign(station="b", averaging_hours=24.0)
     found, counts = of_any_file(path, daily, stamps="begin")
     assert found[["observed", "product"]].to_numpy().tolist() == [[7.0, 6.0]]

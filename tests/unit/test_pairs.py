@@ -1,5 +1,7 @@
 """Tables of pairs: on disk, joined, averaged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,6 +90,7 @@ def test_other_programs_read_the_table_as_time_series(tmp_path):
     with xr.open_dataset(tmp_path / "p.nc") as data:
         assert data.attrs["featureType"] == "timeSeries" and data.attrs["synthetic"] == "made up"
         assert data["pairs_of_station"].values.tolist() == [72, 72, 36]
+        assert data["product"].attrs["units"] == data["observed"].attrs["units"] == "ug m-3"
         assert data["time"].values[0] == np.datetime64("2018-01-01T01:00")
         assert data["observed"].dims == ("pair",) and "time" in data["observed"].encoding["coordinates"]
 
@@ -130,6 +133,12 @@ def test_daily_means_want_enough_hours_and_count_midnight_to_the_day_before():
     row = days[(days["station"] == "a") & (days["time"] == "2018-01-02")]
     assert row["product"].item() == pytest.approx(first["product"].mean(), rel=1e-6)
     assert daily_means(join(parts), 12).frame()["station"].nunique() == 3
+
+
+def test_hours_reported_every_quarter_of_one_count_once():
+    pairs = pairs_of("2018-01-01", days=1, names=("a",))
+    quarters = replace(pairs, time=np.datetime64("2018-01-01T00:15", "s") + np.arange(24) * np.timedelta64(15, "m"))
+    assert len(daily_means(quarters, 7)) == 0 and len(daily_means(quarters, 6)) == 1
 
 
 def test_monthly_means_are_means_of_days():

@@ -121,7 +121,12 @@ rule write_year_report:
         skill=EVALUATION_SKILL,
         curves=training_curves(),
     output:
-        page=YEAR_REPORT,
+        page=report(
+            YEAR_REPORT,
+            caption="../report/years.rst",
+            category="Report",
+            labels={"page": "{year}"},
+        ),
         differences=report(
             DIFFERENCES,
             caption="../report/differences.rst",
