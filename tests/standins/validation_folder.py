@@ -60,7 +60,7 @@ def write_folder(
         "stations": {
             "number": stations,
             "pairs": 700 * stations,
-            "settings": {"daily_hours": 19, "monthly_days": 20, "station_pairs": 24},
+            "settings": {"daily_hours": 19, "monthly_days": 20, "station_pairs": 24, "station_days": 5},
             "tests": {name: {"stations": stations, "better": stations // 2, "worse": stations // 5, "alike": 0}
                       for name in ("hourly", "daily")} if cams and stations else {},
         },
@@ -207,7 +207,7 @@ def _clicks(
     values = {"product": base, "cams": base[:, np.arange(hours) // 3 * 3] * 1.2}
     np.savez(
         folder / "clicks.npz",
-        station=places["station"].to_numpy(str)[:series],
+        row=np.arange(series, dtype=np.int32),
         time=time.astype("datetime64[s]"),
         observed=observed,
         **{field: values[field].astype(np.float32) for field in fields},

@@ -62,7 +62,7 @@ def reports(tmp_path_factory):
     figure, slider = write_figure(folder / "figure.png"), write_slider(folder / "slider.json")
     cases = {
         "region": {"stations": 40, "series": 30, "synthetic": "A test made them up.",
-                   "truth": [truth_row("product", 2.0), truth_row("cubic", 3.0), truth_row("nearest", 9.0)]},
+                   "truth": [truth_row("product", 2.0), truth_row("cubic", 3.0), truth_row("superresolutionnet", 9.0)]},
         "globe": {"stations": 6656, "globe": True, "series": 200},
         "one": {"stations": 1, "cams": False, "year": None, "daily_series": True, "hours": 60},
         "none": {"stations": 0},
@@ -70,7 +70,7 @@ def reports(tmp_path_factory):
     }  # fmt: skip
     for name, case in cases.items():
         write_folder(folder / name, **case)
-        names = () if name == "none" else ("mean", "scatter", "diurnal", "zoom")
+        names = () if name == "none" else ("mean", "taylor", "exceedances", "zoom")
         write_year_report(
             folder / f"{name}.html",
             folder=folder / name,
@@ -217,10 +217,46 @@ def test_a_station_is_found_by_name_and_by_its_row(opened):
     sync_api.expect(title).to_have_text("Place 6543")
     page.locator("#explorer-search").fill("namibia")
     assert page.locator("#explorer-found button").count() == 8
+    assert page.locator("#explorer-found li").last.text_content() == "… and 1\u202f323 more"  # of 1331
     page.locator("#explorer-found button").nth(2).click()
     sync_api.expect(title).to_have_text("Place 13")
     page.locator("#explorer-table tbody button").nth(4).click()
     sync_api.expect(title).to_have_text("Place 4")
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(("name", "title"), [("region", "hourly values"), ("one", "daily means")])
+def test_a_chart_says_what_it_shows_and_when(opened, name, title, viewport):
+    page = opened(name, viewport)
+    chart = page.locator("#explorer-card svg.chart")
+    assert chart.locator("text.head").text_content() == f"PM2.5 (µg/m³), {title}"
+    times = chart.locator('text[text-anchor="middle"]').all_text_contents()
+    assert 3 <= len(times) <= 12 and times[0].startswith("07-01")
+
+
+def test_a_choice_without_rows_says_so(opened):
+    page = opened("region")
+    box = page.locator('[data-table="scores"]')
+    box.locator("select").nth(1).select_option("solar hour")
+    assert box.locator("tbody tr").count() == 24
+    box.locator("select").nth(0).select_option("daily")
+    assert box.locator("tbody").all_text_contents() == ["no rows"]
+
+
+def test_no_word_of_a_step_or_a_method_is_cut_on_a_telephone(opened):
+    page = opened("region", NARROW)
+    words = page.locator("table.counts tbody th, #truth tbody th").evaluate_all(
+        """heads => heads.flatMap((head) => [...head.childNodes].flatMap((node) =>
+          [...node.data.matchAll(/\\S+/g)].map((word) => {
+            const range = document.createRange();
+            range.setStart(node, word.index);
+            range.setEnd(node, word.index + word[0].length);
+            return [word[0], range.getClientRects().length];
+          })))"""
+    )
+    assert len(words) > 12 and [word for word, lines in words if lines != 1] == []
+    assert page.locator("table.counts td.bar:visible").count() == 0
+    assert opened("region").locator("table.counts td.bar:visible").count() > 3
 
 
 def test_keys_walk_from_station_to_station(opened):

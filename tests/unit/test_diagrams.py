@@ -6,6 +6,7 @@ import pytest
 
 from deepcams.pollutants import POLLUTANTS
 from deepcams.report import diagrams, scorecard
+from deepcams.report.objective import indicator, with_enough
 from deepcams.report.spectrum_figures import beat, spectra
 from deepcams.report.style import CAMS, PRODUCT
 from deepcams.validation.pair_scores import measurement_uncertainty, scores
@@ -31,6 +32,15 @@ def test_a_taylor_diagram_s_sides_are_the_deviations_and_the_centred_error():
     # The distance from the observed point is the centred error: Taylor (2001), Eq. 2.
     assert np.hypot(place[0] - 1, place[1]) == pytest.approx(row["crmse"] / row["sd_observed"])
     assert len(dots(axes, PRODUCT)) == len(dots(axes, CAMS)) == 3  # two continents and all
+
+
+def test_a_continent_that_has_all_pairs_is_not_a_point_of_its_own():
+    table = year_tables.group_scores()
+    table = table[table["group"] != "Oceania"]
+    table.loc[table["by"] == "continent", ["n", "r"]] = table.loc[table["by"] == "all", ["n", "r"]].to_numpy()
+    figure = diagrams.taylor(table)
+    assert "Continents" not in texts(figure) and "Seasons" in texts(figure)
+    assert len(dots(figure.axes[0], PRODUCT)) == 5  # four seasons and all
 
 
 def test_a_taylor_diagram_opens_to_the_left_only_for_negative_correlations():
@@ -66,9 +76,9 @@ def test_the_indicator_is_fairmode_s_ninetieth_percentile():
     # Guidance: between the stations of rank ⌊0.9 N⌋ and the next, by the remainder.
     mqi = np.array([0.2, 0.9, 0.4, 1.6, 1.1])
     ranked = np.sort(mqi)
-    assert diagrams.indicator(mqi) == pytest.approx(ranked[3] + 0.5 * (ranked[4] - ranked[3]))
-    assert diagrams.indicator(np.array([0.7])) == pytest.approx(0.7)
-    assert np.isnan(diagrams.indicator(np.array([])))
+    assert indicator(mqi) == pytest.approx(ranked[3] + 0.5 * (ranked[4] - ranked[3]))
+    assert indicator(np.array([0.7])) == pytest.approx(0.7)
+    assert np.isnan(indicator(np.array([])))
 
 
 def test_a_target_tells_its_indicator_and_what_lies_beyond_its_axes():
@@ -77,13 +87,28 @@ def test_a_target_tells_its_indicator_and_what_lies_beyond_its_axes():
     table.loc[table["station"] == "s19", ["mqi", "mb", "crmse", "rmse"]] = [9.0, 40.0, 1.0, 40.0]
     figure = diagrams.target(table)
     shown = "\n".join(texts(figure))
-    mqi = diagrams.indicator(table.loc[table["field"] == "product", "mqi"].to_numpy())
+    mqi = indicator(table.loc[table["field"] == "product", "mqi"].to_numpy())
     assert shown.count(f"90th percentile: {mqi:.2f}") == 2 and "1 beyond the axes" in shown
 
 
 @pytest.mark.parametrize("column", ["mqi", "rmse"])
 def test_without_an_uncertainty_or_an_error_a_target_says_so(column):
     assert "FAIRMODE" in texts(diagrams.target(year_tables.stations().assign(**{column: np.nan})))[0]
+
+
+def test_a_scorecard_does_not_repeat_all_pairs_as_a_continent():
+    table = year_tables.differences()
+    whole = table.loc[table["by"] == "all", "product"].to_numpy()
+    table.loc[table["by"] == "continent", "product"] = whole
+    names = [label.get_text() for label in scorecard.scorecard(table).axes[0].get_yticklabels()]
+    assert names == ["All stations", "Median station", "JJA"]
+
+
+def test_stations_with_too_few_pairs_are_no_part_of_the_indicator():
+    table = pd.DataFrame({"resolution": ["hourly", "hourly", "daily", "daily", "monthly"], "n": [23, 24, 4, 5, 1]})
+    kept = with_enough(table, {"station_pairs": 24, "station_days": 5})
+    assert kept.index.tolist() == [1, 3, 4]
+    assert with_enough(table, {}).index.tolist() == table.index.tolist()
 
 
 def test_a_scorecard_is_blue_where_the_product_is_better_and_dots_what_is_certain():
@@ -133,7 +158,15 @@ def test_spectra_fall_to_the_right_and_mark_the_grid_and_the_effective_resolutio
     assert "effective resolution, CAMS" not in shown
 
 
-@pytest.mark.parametrize(("low", "high", "words"), [(1.01, 1.07, "a beat"), (0.98, 1.07, "no beat"), (None, None, "")])
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (1.01, 1.07, "beat found"),
+        (0.98, 1.07, "no beat"),
+        (0.9, 0.95, "no beat of interpolation"),
+        (None, None, ""),
+    ],
+)
 def test_a_beat_is_told_from_its_interval(low, high, words):
     found = {"product": {"ratio": 1.04, "low": low, "high": high, "days": 31}}
     shown = list({text for text in texts(beat(year_tables.beat(), found)) if "1.040 times" in text})

@@ -86,15 +86,15 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
     assert series["series"] == {} and list(content["scores"]) == ["hourly"] and "only the hourly scores" in least
 
 
-def test_series_by_number_of_the_row_are_those_of_the_station(tmp_path):
+def test_series_are_those_of_the_row_that_the_file_names(tmp_path):
     folder = write_folder(tmp_path, stations=6, hours=30)
+    in_order = parts(explorer(read_validation(folder), 10**7))[1]["series"]
     with np.load(folder / "clicks.npz") as clicks:
         content = {name: clicks[name] for name in clicks.files}
-    ids = content.pop("station")
-    np.savez(folder / "clicks.npz", row=np.array([4, 1, 2, 3, 0, 5]), **content)
-    by_row = parts(explorer(read_validation(folder), 10**7))[1]
-    np.savez(folder / "clicks.npz", station=ids[[4, 1, 2, 3, 0, 5]], **content)
-    assert parts(explorer(read_validation(folder), 10**7))[1] == by_row
+    rows = content.pop("row")[[4, 1, 2, 3, 0, 5]]
+    np.savez(folder / "clicks.npz", row=rows, **content)
+    shuffled = parts(explorer(read_validation(folder), 10**7))[1]["series"]
+    assert {row: shuffled[str(rows[int(row)])] for row in in_order} == in_order
     np.savez(folder / "clicks.npz", time=content["time"])
     with pytest.raises(DeepcamsError, match=r"clicks\.npz"):
         explorer(read_validation(folder), 10**7)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
+from deepcams.report.objective import indicator
 from deepcams.report.style import (
     COLOURS,
     FAINT,
@@ -28,7 +29,6 @@ from deepcams.report.style import (
 
 CORRELATIONS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99)
 LEAST = 30  # pairs of a point
-FULFILLED = 0.9  # share of the stations whose indicator is to be at most 1
 WIDEST = 3.0  # of the target's axes: what lies beyond is counted
 
 
@@ -42,13 +42,14 @@ def taylor(scores: pd.DataFrame, names: Mapping[str, str] = NAMES) -> Figure:
     """Taylor's (2001) diagram, normalised by the observed deviation: continents at the left, seasons at the right.
 
     scores : rows of by ("all", "continent", "season"), group, field, n, r, sd_observed, sd_modelled, of one resolution.
-    A marker stands for a group, a colour for a field; the star is all pairs. The distance from "observed" is the
-    centred root mean square error.
+    A marker stands for a group, a colour for a field; the star is all pairs, and a group that has all of them is not
+    shown again. The distance from "observed" is the centred root mean square error.
     """
     scores = scores[(scores["n"] >= LEAST) & scores["r"].notna() & (scores["sd_observed"] > 0)]
     scores = scores[scores["field"].isin(list(names))]
-    shown = {by: scores[scores["by"] == by] for by in ("continent", "season") if (scores["by"] == by).any()}
     whole = scores[scores["by"] == "all"]
+    parts = scores[scores["n"] < whole["n"].max()] if len(whole) else scores
+    shown = {by: parts[parts["by"] == by] for by in ("continent", "season") if (parts["by"] == by).any()}
     if scores.empty or not (len(shown) or len(whole)):
         return message("Too few pairs for a Taylor diagram.")
     ratio = scores["sd_modelled"] / scores["sd_observed"]
@@ -134,11 +135,6 @@ def target_points(stations: pd.DataFrame) -> pd.DataFrame:
     by_correlation = rows["sd_observed"] * np.sqrt(2 * (1 - rows["r"].fillna(0.0)).clip(lower=0))
     sign = np.where(by_deviation < by_correlation, -1.0, 1.0)
     return pd.DataFrame({"x": sign * rows["crmse"] * per_unit, "y": rows["mb"] * per_unit, "mqi": rows["mqi"]})
-
-
-def indicator(mqi: np.ndarray) -> float:
-    """The 90th percentile of the stations' indicators, between the two nearest as FAIRMODE has it; NaN of none."""
-    return float(np.quantile(mqi, FULFILLED, method="interpolated_inverted_cdf")) if len(mqi) else float("nan")
 
 
 @styled

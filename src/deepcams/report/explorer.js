@@ -1,5 +1,6 @@
 // The stations: a map to point at, and a card for one of them with its scores and series.
 const BETTER_WORSE = ["#0072b2", "#7db8dc", "#dedede", "#eba06a", "#c84f00"];
+const FOUND = 8; // stations that a search lists
 const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
 function colour(ramp, part) {
   const at = Math.min(Math.max(part, 0), 1) * (ramp.length - 1), k = Math.min(Math.floor(at), ramp.length - 2);
@@ -50,17 +51,18 @@ function unpack([low, step, text], count) {
   return Array.from({ length: values.length / count }, (_, k) => values.slice(k * count, (k + 1) * count));
 }
 
+const isOfDays = (times) => times.length > 1 && times[1] - times[0] >= 24;
 const stamp = (hour) => new Date(hour * 3600e3).toISOString().slice(0, 16).replace("T", " ");
 
 function timeTicks(first, last, most) {
   const ticks = [];
-  if (last - first > 24 * 60) {
+  if (last - first > 24 * 180) {
     const start = new Date(first * 3600e3), months = (last - first) / 730;
     const step = [1, 2, 3, 4, 6, 12].find((n) => months / n <= most) ?? 12;
     for (let k = 1; k <= months + 1; k += step) ticks.push(Date.UTC(start.getUTCFullYear(), start.getUTCMonth() + k) / 3600e3);
     return ticks.filter((hour) => hour <= last).map((hour) => [hour, stamp(hour).slice(0, 7)]);
   }
-  const step = [1, 3, 6, 12, 24, 48, 120, 240, 480].find((n) => (last - first) / n <= most) ?? 720, unit = Math.min(step, 24);
+  const step = [1, 3, 6, 12, 24, 48, 120, 240, 480, 720].find((n) => (last - first) / n <= (n < 24 ? most : 1.5 * most)) ?? 1440, unit = Math.min(step, 24);
   for (let hour = Math.ceil(first / unit) * unit; hour <= last; hour += step) ticks.push(hour);
   return ticks.map((hour) => [hour, step < 24 ? `${stamp(hour).slice(5, 13)}h` : stamp(hour).slice(5, 10)]);
 }
@@ -99,8 +101,7 @@ function chart(box, times, lines, names, title, digits) {
     at = Math.min(Math.max(index, 0), times.length - 1);
     const where = x(times[at]);
     for (const [name, value] of [["x1", where], ["x2", where], ["visibility", "visible"]]) cross.setAttribute(name, value);
-    const isDaily = times.length > 1 && times[1] - times[0] >= 24;
-    out.textContent = `${isDaily ? stamp(times[at]).slice(0, 10) : `${stamp(times[at])} UTC`}: ${lines.map((line, k) => `${names[k][1]} ${format(line[at], digits)}`).join(", ")}`;
+    out.textContent = `${isOfDays(times) ? stamp(times[at]).slice(0, 10) : `${stamp(times[at])} UTC`}: ${lines.map((line, k) => `${names[k][1]} ${format(line[at], digits)}`).join(", ")}`;
   }
   const nearest = (event) => {
     const bounds = svg.getBoundingClientRect(), hour = first + (((event.clientX - bounds.left) * width) / bounds.width - left) / (right - left) * (last - first);
@@ -234,7 +235,7 @@ function explorer() {
     card.replaceChildren(make("h3", {}, title(i)), make("p", {}, words.filter(Boolean).join(" · ")), lines, make("div", { class: "scroll", tabindex: "0" },
       make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, `${averaging.value} values`), ...fields.map((field) => make("th", { scope: "col" }, make("small", { class: field }, names[field]))))), make("tbody", {}, ...rows))));
     const packed = series.series[i];
-    if (packed) chart(lines, series.times, unpack(packed, series.times.length), [["observed", "observed"], ...Object.entries(names)], `${content.label} (${content.unit})`, columns.rmse?.digits ?? 2);
+    if (packed) chart(lines, series.times, unpack(packed, series.times.length), [["observed", "observed"], ...Object.entries(names)], `${content.label} (${content.unit}), ${isOfDays(series.times) ? "daily means" : "hourly values"}`, columns.rmse?.digits ?? 2);
     else lines.append(make("p", {}, "The series of this station is not on this page; its scores are."));
     if (isMoved) { // bring it into sight
       const [x, y] = place(i);
@@ -295,10 +296,11 @@ function explorer() {
   const choose = (i) => { pick(i, true); found.hidden = true; };
   search.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase(), hits = [];
-    for (let i = 0; wanted && i < count && hits.length < 8; i++) if (texts[i].includes(wanted)) hits.push(i);
+    for (let i = 0; wanted && i < count; i++) if (texts[i].includes(wanted)) hits.push(i);
     found.hidden = !wanted;
-    found.replaceChildren(...(hits.length ? hits.map((i) => make("li", {}, make("button", { type: "button", onclick: () => choose(i) }, `${title(i)}, ${country(i)} (${stations.station[i]})`)))
-      : [make("li", {}, "No station of that name.")]));
+    const rest = hits.length - FOUND, words = !hits.length ? "No station of that name." : rest > 0 ? `… and ${format(rest, 0)} more` : "";
+    found.replaceChildren(...hits.slice(0, FOUND).map((i) => make("li", {}, make("button", { type: "button", onclick: () => choose(i) }, `${title(i)}, ${country(i)} (${stations.station[i]})`))),
+      ...(words ? [make("li", {}, words)] : []));
   });
   search.addEventListener("keydown", (event) => {
     if (event.key === "Enter") found.querySelector("button")?.click();

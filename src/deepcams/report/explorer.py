@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from deepcams.errors import DeepcamsError
+from deepcams.report.embedded import data
 from deepcams.report.folder import Validation
 from deepcams.report.maps import Frame, coasts
 from deepcams.report.quantity import label, text_unit
-from deepcams.report.shell import data
 from deepcams.report.tables import SCORES, concentration_digits, country_names, listed, number, score_column
 
 WIDTH = 2000  # units of the map; its coordinates are whole numbers of them
@@ -37,8 +37,7 @@ def explorer(validation: Validation, room: int) -> str:
         "names": validation.names,
         "map": _map(frame, stations),
         "stations": {
-            name: listed(stations[name], 6)
-            for name in ("station", "name", "country", "continent", "latitude", "longitude")
+            name: listed(stations[name], 6) for name in ("station", "name", "country", "latitude", "longitude")
         },
         "countries": {code: name for code, name in country_names().items() if code in set(stations["country"])},
         "columns": _columns(table),
@@ -54,7 +53,7 @@ def explorer(validation: Validation, room: int) -> str:
         text = data("explorer", content)
         remark = f"Of so many stations only the {first} scores are shown; stations.csv has all. "
     left = room - len(text.encode())
-    series, words = _series(validation, stations["station"], max(left, 0))
+    series, words = _series(validation, len(stations), max(left, 0))
     wide = content["map"]["width"] > 1.7 * content["map"]["height"]
     note = f'<p class="note">{escape(remark + words)}</p>'
     return f'<div id="explorer-view" class="explorer{" wide" * wide}">{_INSIDE}{note}{text}{data("series", series)}'
@@ -171,7 +170,7 @@ def _scores(table: pd.DataFrame, count: int, names: dict[str, str]) -> dict[str,
     return found
 
 
-def _series(validation: Validation, order: pd.Series, room: int) -> tuple[dict[str, object], str]:
+def _series(validation: Validation, count: int, room: int) -> tuple[dict[str, object], str]:
     """Series by number of the station, packed; and in words which stations have one."""
     path = validation.folder / "clicks.npz"
     if not path.exists():
@@ -179,23 +178,20 @@ def _series(validation: Validation, order: pd.Series, room: int) -> tuple[dict[s
     try:
         with np.load(path) as archive:
             content = {name: archive[name] for name in archive.files}
-        rows = content["row"] if "row" in content else content["station"]
+        rows = content["row"]
         hours = content["time"].astype("datetime64[s]").astype(np.int64) / 3600
         values = np.stack([content[name] for name in ("observed", *validation.names)], axis=1)
     except (OSError, ValueError, KeyError) as error:
         raise DeepcamsError(f"{path} cannot be read ({error}). Run the validation again.") from error
-    if rows.dtype.kind in "US":
-        row_of = {name: k for k, name in reversed(list(enumerate(order)))}
-        rows = np.array([row_of.get(str(name), -1) for name in rows], dtype=int)
-    keep = np.flatnonzero((rows >= 0) & (rows < len(order)))
+    keep = np.flatnonzero((rows >= 0) & (rows < count))
     each = 4 * -(-2 * values[0].size // 3) + 60 if len(values) else 1
     most = max(0, (room - 8 * len(hours)) // each)
     if len(keep) > most:
         keep = keep[np.unique(np.linspace(0, len(keep) - 1, most).astype(int))] if most else keep[:0]
     packed = {str(rows[i]): _packed(values[i]) for i in keep}
     step = "daily means" if len(hours) > 1 and np.median(np.diff(hours)) > 1.5 else "hourly"
-    stations = "station has its" if len(order) == 1 else "stations have their"
-    words = f"{number(len(packed), -1)} of {number(len(order), -1)} {stations} series here ({step})"
+    stations = "station has its" if count == 1 else "stations have their"
+    words = f"{number(len(packed), -1)} of {number(count, -1)} {stations} series here ({step})"
     if len(keep) < len(rows):
         words += "; those of others were left out to keep the page small"
     return {"times": [round(hour, 3) for hour in hours.tolist()], "series": packed}, words + "."

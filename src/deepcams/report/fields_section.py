@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from html import escape
 
+from deepcams.report.beat_words import beat_verdict
 from deepcams.report.folder import Validation
 from deepcams.report.quantity import text_unit
-from deepcams.report.tables import Column, concentration_digits, data_table, key_values, listed, number
+from deepcams.report.tables import Column, capitalised, concentration_digits, data_table, key_values, listed, number
+from deepcams.report.verdicts import subject
 
 _COMPLETE = ("negative_cells", "missing_cells", "infinite_cells", "missing_hours")
 
@@ -24,12 +26,18 @@ def fields_section(validation: Validation, pictures: Mapping[str, str]) -> str:
         parts += ["<h3>Spectra</h3>", _resolution(validation), pictures.get("spectra", "")]
     if "beat" in pictures or validation.summary.get("beat"):
         parts += ["<h3>Beat of three hours</h3>", _beat(validation), pictures.get("beat", "")]
-    items = [
-        (name.replace("_", " "), "–" if value is None else value)
-        for name, value in checks.items()
-        if not isinstance(value, dict)
-    ]
+    items = [_check(name, value) for name, value in checks.items() if not isinstance(value, dict)]
     return "".join([*parts, "<h3>All checks</h3>", key_values(items)])
+
+
+def _check(name: str, value: object) -> tuple[str, object]:
+    """A check's name, with its unit, and its value."""
+    words = name.replace("_", " ")
+    if name in ("minimum", "maximum", "mean"):
+        words = f"{words}{', by area' if name == 'mean' else ''} ({text_unit()})"
+    if name.startswith("closure") and isinstance(value, int | float):
+        return f"{words} (%)", f"{100 * value:.3g}"
+    return words, "–" if value is None else value
 
 
 def _extremes(validation: Validation) -> str:
@@ -51,25 +59,30 @@ def _extremes(validation: Validation) -> str:
 
 
 def _resolution(validation: Validation) -> str:
-    found = validation.summary.get("spectra") or {}
-    words = [
-        f"{name}, {number(found[field]['effective_resolution'], 0)} km"
-        for field, name in validation.names.items()
-        if (found.get(field) or {}).get("effective_resolution") is not None
-    ]
-    return f"<p>Effective resolution: {escape('; '.join(words))}.</p>" if words else ""
+    """What the effective resolution is, what it was compared with, and the product's, or why there is none."""
+    row = (validation.summary.get("spectra") or {}).get("product")
+    if row is None:
+        return ""
+    expected = "the truth has" if validation.summary.get("truth") else (
+        "a power law fitted to the scales that CAMS resolves predicts")  # fmt: skip
+    found = row.get("effective_resolution")
+    says = f"{number(found, 0)} km" if found is not None else (
+        "not told: the power never falls below that, or too few scales are there to say")  # fmt: skip
+    return (
+        f"<p>Effective resolution of {escape(subject(validation.names['product']))}: {says}. It is the shortest "
+        f"wavelength down to which the field has at least half of the power that {expected}.</p>"
+    )
 
 
 def _beat(validation: Validation) -> str:
     found = validation.summary.get("beat") or {}
     words = []
-    for field, name in validation.names.items():
+    for field, name in {**validation.names, "truth": "truth"}.items():
         row = found.get(field) or {}
         if row.get("ratio") is None:
             continue
-        text = f"{name[:1].upper() + name[1:]}: {number(row['ratio'], 3)}"
-        if row.get("low") is not None and row.get("high") is not None:
-            says = "a beat is found" if row["low"] > 1 else "no beat is found"
+        text = f"{name}: {number(row['ratio'], 3)}"
+        if says := beat_verdict(row):
             text += f" (interval {number(row['low'], 3)} … {number(row['high'], 3)}: {says})"
         words.append(text)
     if not words:
@@ -77,5 +90,5 @@ def _beat(validation: Validation) -> str:
     return (
         "<p>Variance of fine detail at the hours of analyses over that at the hours between; above 1 with a beat, as "
         "interpolation in time leaves it. "
-        f"{escape('; '.join(words))}.</p>"
+        f"{escape(capitalised('; '.join(words)))}.</p>"
     )

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-
+from deepcams.report.beat_words import beat_verdict
 from deepcams.report.folder import Validation
+from deepcams.report.objective import indicator, with_enough
 from deepcams.report.quantity import text_unit
 from deepcams.report.tables import concentration_digits, number
 from deepcams.report.verdicts import Verdict, signed
@@ -26,21 +26,22 @@ def headline(validation: Validation) -> str:
 
 def statements(verdicts: Sequence[Verdict | None]) -> str:
     """Findings in words as HTML."""
-    return "".join(f'<p class="verdict {"good" if v.better else "bad"}">{escape(v.text)}</p>' for v in verdicts if v)
+    return "".join(f'<p class="verdict {v.kind}">{escape(v.text)}</p>' for v in verdicts if v)
 
 
 def quality_objective(validation: Validation) -> tuple[str, float, float] | None:
-    """FAIRMODE: (resolution, 90th percentile of the stations' MQI, share of stations with at most 1), daily if it can.
+    """FAIRMODE: (resolution, indicator of the stations' MQI, share of stations with at most 1), daily if it can.
 
-    Source: Janssen & Thunis (2022), FAIRMODE guidance document on modelling quality objectives, 3.3.
+    Stations with too few pairs for scores are left out, as in the target diagram.
     """
     table = validation.stations
+    if table.empty or "mqi" not in table:
+        return None
+    table = with_enough(table, validation.summary["stations"].get("settings") or {})
     for resolution in ("daily", "hourly"):
-        if table.empty or "mqi" not in table:
-            break
         values = table.loc[(table["resolution"] == resolution) & (table["field"] == "product"), "mqi"].dropna()
         if len(values):
-            return resolution, float(np.percentile(values, 90)), float((values <= 1).mean())
+            return resolution, indicator(values.to_numpy()), float((values <= 1).mean())
     return None
 
 
@@ -125,6 +126,12 @@ def _state(validation: Validation) -> str:
         tiles.append((f"{number(resolved, 0)} km", "effective resolution"))
     beat = (summary.get("beat") or {}).get("product") or {}
     if beat.get("ratio") is not None:
-        tiles.append((number(beat["ratio"], 2), "3-hourly beat: fine detail at analyses over that between; 1: none"))
+        tiles.append((number(beat["ratio"], 2), _beat(beat, (summary.get("beat") or {}).get("truth") or {})))
     return "".join(f'<div class="tile"><b>{value}</b><span class="what">{escape(what)}</span></div>' for value, what in
                    tiles if value != "–")  # fmt: skip
+
+
+def _beat(product: dict, truth: dict) -> str:
+    says = beat_verdict(product)
+    beside = f"; of the truth {number(truth['ratio'], 2)}" if truth.get("ratio") is not None else ""
+    return f"{says + ': ' if says else ''}fine detail at analyses over that between{beside}"

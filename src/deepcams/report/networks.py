@@ -187,7 +187,7 @@ def operator_table(table: pd.DataFrame, methods: Sequence[str]) -> str:
         operators
     )
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>'
+        f'<tr><th scope="row">{breakable(name)}</th>{"".join(cells)}</tr>'
         for name, *cells in zip(methods, *columns, strict=True)
     )
     return wrap(
@@ -243,9 +243,9 @@ def difference_table(rows: Sequence[Skill]) -> str:
             SKILL_WORDS[row.verdict],
         )
         values = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        body.append(f'<tr><th scope="row">{escape(row.baseline)}</th>{values}</tr>')
+        body.append(f'<tr><th scope="row">{breakable(row.baseline)}</th>{values}</tr>')
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    return wrap(f"<thead><tr>{columns}</tr></thead><tbody>{''.join(body)}</tbody>")
+    return wrap(f"<thead><tr>{columns}</tr></thead><tbody>{''.join(body)}</tbody>", "methods")
 
 
 def _folded(summary: str, content: str) -> str:

@@ -91,6 +91,7 @@ function table(box, spec, opened) {
     const visible = shown();
     body.append(...rows.slice(drawn, drawn + PAGE).map((row) => make("tr", {}, ...visible.map((j, k) => cell(row, j, k === 0)))));
     drawn = Math.min(drawn + PAGE, rows.length);
+    if (!rows.length) body.append(make("tr", {}, make("td", { class: "words", colspan: visible.length }, "no rows")));
   }
   function update() {
     rows = Array.from({ length: count }, (_, row) => row);

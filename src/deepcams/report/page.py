@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 from deepcams.report import sections, shell
+from deepcams.report.captions import captions, has_content
 from deepcams.report.explorer import explorer
 from deepcams.report.fields_section import fields_section
 from deepcams.report.folder import Validation, read_validation
@@ -14,33 +15,7 @@ from deepcams.report.quantity import label
 from deepcams.report.shell import picture, write_page
 from deepcams.report.verdicts import evaluation_verdict, station_verdicts, truth_verdict
 from deepcams.report.years import years_sections
-from deepcams.validation.bootstrap import LEVEL
 
-CAPTIONS = {
-    "mean": "Mean over the period, on one logarithmic scale, and the difference. Colours beyond the ends of a scale "
-    "are cut off.",
-    "sequence": "Above, the analyses of CAMS; below, the product's hours between them.",
-    "zoom": "The part of the domain with most structure, at an analysis time.",
-    "scores": "Scores by method; the best of each in bold.",
-    "scorecard": "Where the product is better and where worse, by group and score; dots mark differences whose "
-    "interval excludes zero.",
-    "differences": "The configured networks against every baseline, over all pairs of the test months, with intervals "
-    f"of {100 * LEVEL:.0f} %. Left of zero the network's error is lower.",
-    "months": "The same month by month, against each stage's main baseline.",
-    "evaluation_temporal_zoom": "In time: the frames before and after, the truth between them, the main baseline and "
-    "the configured network, and what both differ by from the truth.",
-    "evaluation_spatial_zoom": "In space: the coarse input, the truth, the main baseline and the configured network, "
-    "and what both differ by from the truth.",
-    "scatter": "Pairs of observation and model, on logarithmic axes, as densities. Dotted: a factor of two.",
-    "taylor": "Taylor diagram: correlation, standard deviation and centred error together.",
-    "target": "FAIRMODE's target diagram: a station inside the circle meets the quality objective.",
-    "exceedances": "Exceedances of health thresholds: what was observed, and what was hit.",
-    "series": "Measured and modelled series at two places.",
-    "diurnal": "Mean over the stations by local solar time.",
-    "stations": "Stations that could be compared. Grey: too few pairs for scores.",
-    "spectra": "Power by wavelength, over the fields of the period.",
-    "beat": "Variance of fine detail by hour of the day (UTC), relative to the day's mean.",
-}
 MAPS = ("mean", "sequence", "zoom")
 SCORED = ("scorecard", "scatter", "taylor", "target", "exceedances", "diurnal", "series")
 
@@ -58,8 +33,9 @@ def write_year_report(
 ) -> None:
     """Write the report of a year, or of any validated file.
 
-    folder : with the files of a validation (`deepcams.validation.summary`).  figures : name (see `CAPTIONS`) → PNG;
-    what is missing is left out; "animation" → a GIF, which is linked to.  slider : JSON of `deepcams.report.slider`.
+    folder : with the files of a validation (`deepcams.validation.summary`).  figures : name (see `captions`) → PNG;
+    what is missing, or was drawn of an empty table, is left out; "animation" → a GIF, which is linked to.
+    slider : JSON of `deepcams.report.slider`.
     evaluations : scores of the networks on their test year.  curves : caption and PNG of each network's training.
     details : what was run, by name: networks, degradation, months, settings.  index : link to the page of all years,
     None for no link.
@@ -67,10 +43,12 @@ def write_year_report(
     """
     validation = read_validation(folder)
     summary, details = validation.summary, details or {}
+    words = captions(validation)
     tables = [(item, read_evaluation(item), read_differences(item)) for item in evaluations]
     verdicts = [*station_verdicts(validation), truth_verdict(summary)]
     verdicts += [evaluation_verdict(item.title, rows) for item, _, rows in tables if item.judged]
-    found = {name: picture(path, CAPTIONS.get(name, ""), name) for name, path in figures.items() if name != "animation"}
+    found = {name: picture(path, words.get(name, ""), name) for name, path in figures.items()
+             if name != "animation" and has_content(name, validation)}  # fmt: skip
 
     def pictures(*names: str) -> str:
         return "".join(found.get(name, "") for name in names)

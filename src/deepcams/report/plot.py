@@ -14,6 +14,7 @@ from deepcams.grid.nodes import Grid
 from deepcams.report import diagrams, figures, scorecard, spectrum_figures, station_figures
 from deepcams.report.folder import read_validation
 from deepcams.report.maps import frame_of
+from deepcams.report.objective import with_enough
 from deepcams.report.scatter_figure import NO_PAIRS, Density, density, scatter, together
 from deepcams.report.sequence import animate, sequence
 from deepcams.report.slider import slider
@@ -61,7 +62,7 @@ def plot_year(
         "scorecard": partial(year.draw, "differences", scorecard.scorecard, "There is nothing to compare with."),
         "scatter": year.scatter,
         "taylor": partial(year.draw, "scores", lambda table, names: diagrams.taylor(finest(table), names)),
-        "target": partial(year.draw, "stations", _target),
+        "target": partial(year.draw, "stations", year.target),
         "exceedances": partial(year.draw, "exceedances", scorecard.exceedances),
         "series": partial(year.draw, "series", _series),
         "diurnal": partial(year.draw, "diurnal", station_figures.diurnal),
@@ -145,6 +146,10 @@ class _Year:
         least = "station_days" if (table["resolution"] == "daily").all() else "station_pairs"
         return station_map(table, frame, self.summary["stations"]["settings"].get(least, 1), names)
 
+    def target(self, table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+        table = with_enough(table, self.summary["stations"]["settings"])
+        return diagrams.target(table[table["resolution"] == "daily"], names)
+
     def spectra(self) -> Figure:
         known, steps = self.summary.get("spectra") or {}, self.summary["steps"]
         box = self.summary["grid"]
@@ -174,10 +179,6 @@ def finest(table: pd.DataFrame) -> pd.DataFrame:
         if len(found):
             return found
     return table
-
-
-def _target(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    return diagrams.target(table[table["resolution"] == "daily"], names)
 
 
 def _series(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:

@@ -67,8 +67,14 @@ def scorecard(differences: pd.DataFrame, names: Mapping[str, str] = NAMES) -> Fi
 
 
 def _groups(differences: pd.DataFrame) -> list[tuple[str, str]]:
-    """The groups in the order of the rows: all, stations, continents, seasons, as far as they are there."""
-    found = set(zip(differences["by"], differences["group"], strict=True))
+    """The groups in the order of the rows: all, stations, continents, seasons, as far as they are there.
+
+    A continent or a season that has all pairs, and so the same scores, is left out.
+    """
+    found = {key: part.set_index(["resolution", "metric"])[["product", "cams"]].sort_index()
+             for key, part in differences.groupby(["by", "group"])}  # fmt: skip
+    whole = found.get(("all", ""))
+    found = {key: part for key, part in found.items() if key[0] in ("all", "stations") or not part.equals(whole)}
     order = [key for key in found if key[0] == "all"] + [key for key in found if key[0] == "stations"]
     order += sorted(key for key in found if key[0] == "continent")
     return order + [("season", season) for season in SEASONS if ("season", season) in found]

@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from deepcams.errors import DeepcamsError
+from deepcams.report.embedded import data
 from deepcams.report.folder import Validation
 from deepcams.report.quantity import label, text_unit
-from deepcams.report.shell import data
 from deepcams.report.tables import (
     SCORES_IN_WORDS,
     Column,
+    capitalised,
     concentration_digits,
     country_name,
     data_table,
@@ -33,12 +34,17 @@ TRUTH_COLUMNS = (
     ("r_area", "R, by area", 4), ("rmse_area", "RMSE, by area", 3), ("mae_area", "MAE, by area", 3),
     ("bias_area", "bias, by area", 3),
 )  # fmt: skip
+WITHOUT_UNIT = ("n", "r", "r_area")
 OVERALL = {"all": "All pairs", "cells": "Means of the stations of one cell", "stations": "Median of the stations"}
 HOURS = {
-    "analysis": "Hours of analyses",
-    "interpolated": "Hours between analyses",
-    "interpolated_across_assimilation_windows": "Hours between assimilation windows",
+    "analysis": "An analysis takes part",
+    "interpolated": "No analysis takes part",
+    "interpolated_across_assimilation_windows": "No analysis takes part, across assimilation windows",
 }
+HOURS_IN_WORDS = (
+    "An analysis takes part in a pair if one of the fields that its hour is the mean of is an analysis. Measurements "
+    "with stamps at half hours, as in India, always have one: so the rows differ in their stations too."
+)
 DIFFERENCE_METRICS = {**HEADLINES, "mae": "MAE", "bias": "|MB|"}
 METHODS = {
     "Downscaling in time and space: Xiao et al. (2022)":
@@ -47,6 +53,7 @@ METHODS = {
     "CAMS EAC4: Inness et al. (2019)": "https://doi.org/10.5194/acp-19-3515-2019",
     "Measurements: OpenAQ": "https://openaq.org",
 }  # fmt: skip
+CITE_FILE = "Cite deepcams (CITATION.cff), those who made the fields, and the agencies that measured."
 CITE = (
     "Cite deepcams (CITATION.cff), Xiao et al. (2022) and Lyu et al. (2022), whose methods it implements, Inness "
     "et al. (2019) for CAMS EAC4, and the agencies that measured. The licence of CAMS asks for the sentence “Generated "
@@ -62,7 +69,7 @@ def done(validation: Validation, details: Mapping[str, str]) -> str:
     steps = summary.get("steps") or {}
     resolution = f" at {steps['product']:g}°" if steps.get("product") else ""
     size = f", {grid['rows']} × {grid['columns']} nodes" if grid.get("rows") else ""
-    items = [f"{subject(names['product']).capitalize()}{resolution}{size}, {' to '.join(validation.period)}."]
+    items = [f"{capitalised(subject(names['product']))}{resolution}{size}, {' to '.join(validation.period)}."]
     if "cams" in names:
         coarse = f" at {steps['cams']:g}°" if steps.get("cams") else ""
         items.append(f"{names['cams']}{coarse} is scored beside it, on the same pairs of station and hour; in time it "
@@ -70,7 +77,7 @@ def done(validation: Validation, details: Mapping[str, str]) -> str:
     networks = details.get("networks", "")
     if networks and not networks.startswith("{"):
         items.append(f"Networks: {networks}.")
-    if details:
+    if networks:
         items.append("Networks, closure and all other settings are listed under Provenance.")
     counts = _totals(validation)
     if len(counts) > 1:
@@ -86,11 +93,11 @@ def done(validation: Validation, details: Mapping[str, str]) -> str:
                      f"Daily means need {stations['settings'].get('daily_hours', '–')} hours.")  # fmt: skip
     if summary.get("truth"):
         items.append("The input was made from a known hourly field, so that the whole chain is scored against it too.")
+    text = f'<h3>What was done</h3><ul class="done">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>'
+    if not summary.get("year"):  # a file of others', made by other methods
+        return text
     sources = " · ".join(f'<a href="{link}">{escape(name)}</a>' for name, link in METHODS.items())
-    return (
-        f'<h3>What was done</h3><ul class="done">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>'
-        f'<p class="note">{sources}</p>'
-    )
+    return f'{text}<p class="note">{sources}</p>'
 
 
 def slider(path: str | Path | None) -> str:
@@ -126,11 +133,16 @@ def slider(path: str | Path | None) -> str:
 
 
 def animation(path: str | Path | None, output: str | Path) -> str:
-    """A link to an animated picture beside the page."""
+    """A link to an animated picture, which is a file of its own: a page that is mailed comes without it."""
     if path is None:
         return ""
     address = os.path.relpath(path, Path(output).parent).replace(os.sep, "/")
-    return f'<p class="note"><a href="{escape(address)}">The same as an animation</a>, for slides.</p>'
+    folder, _, name = address.rpartition("/")
+    where = f"in the folder {folder} beside this page" if folder else "beside this page"
+    return (
+        f'<p class="note">The same as an animation, for slides: <a href="{escape(address)}">{escape(name)}</a> '
+        f"{escape(where)}.</p>"
+    )
 
 
 def score_tables(validation: Validation) -> str:
@@ -148,6 +160,8 @@ def scores(validation: Validation) -> str:
     table = table.assign(view=view, group=group)
     base, columns, values = score_columns(table, ["resolution", "view", "group", "stations"], validation.names)
     options = [(name, "overall" if name == "overall" else f"by {name}") for name in dict.fromkeys(base["view"])]
+    by_hours = [HOURS_IN_WORDS] if (table["by"] == "hours").any() else []
+    words = " ".join([SCORES_IN_WORDS, *by_hours, _rules(validation)])
     return "<h3>Scores</h3>" + data_table(
         "scores",
         [Column("averaging", hidden=True), Column("view", hidden=True), Column("Pairs of"), Column("stations", "", 0),
@@ -155,7 +169,7 @@ def scores(validation: Validation) -> str:
         [listed(base["resolution"]), listed(base["view"]), listed(base["group"]), listed(base["stations"]), *values],
         [("Values", 0, [(name, name) for name in dict.fromkeys(base["resolution"])]), ("Show", 1, options)],
         f"scores_{validation.title}",
-    ) + f'<p class="note">{SCORES_IN_WORDS} {_rules(validation)}</p>'  # fmt: skip
+    ) + f'<p class="note">{words}</p>'  # fmt: skip
 
 
 def differences(validation: Validation) -> str:
@@ -174,7 +188,7 @@ def differences(validation: Validation) -> str:
         listed(table["resolution"]),
         listed(table["by"]),
         listed(_group(by, name) for by, name in zip(table["by"], table["group"], strict=True)),
-        listed(table["metric"].map(DIFFERENCE_METRICS)),
+        listed(table["metric"].map(_with_unit)),
         *(listed(table[key]) for key in ("product", "cams", "difference", "low", "high", "days")),
         listed(table["verdict"]),
     ]
@@ -187,9 +201,9 @@ def differences(validation: Validation) -> str:
     )  # fmt: skip
     return (
         f"<h3>Differences from {escape(names['cams'])}</h3>{text}"
-        f'<p class="note">{escape(names["product"].capitalize())} minus {escape(names["cams"])}, with the interval of '
-        f"{100 * LEVEL:.0f} % of paired resampling in blocks of days; of the mean bias its size. RMSE, MAE and MB in "
-        f"{text_unit()}. “Better” only where the whole interval lies on the better side of zero.</p>"
+        f'<p class="note">{escape(capitalised(names["product"]))} minus {escape(names["cams"])}, with the interval of '
+        f"{100 * LEVEL:.0f} % of paired resampling in blocks of days; of the mean bias its size. "
+        "“Better” only where the whole interval lies on the better side of zero.</p>"
     )
 
 
@@ -199,7 +213,7 @@ def exceedances(validation: Validation) -> str:
     if table.empty:
         return ""
     names = validation.names
-    columns = [Column("averaging", hidden=True), Column("Above", text_unit(), 0), Column("Field"), Column("N", "", 0),
+    columns = [Column("averaging", hidden=True), Column("Above", text_unit(), 1), Column("Field"), Column("N", "", 0),
                Column("hits", "", 0), Column("misses", "", 0), Column("false alarms", "", 0),
                Column("correct negatives", "", 0), Column("hit rate", "%", 1), Column("false alarm ratio", "%", 1),
                Column("CSI", "%", 1)]  # fmt: skip
@@ -263,10 +277,12 @@ def truth(summary: dict, figure: str) -> str:
         "it: the product, and simpler ways to bring the same input to 0.25° and one hour.</p>",
         figure,
     ]
+    columns = [(key, heading if key in WITHOUT_UNIT else f"{heading} ({text_unit()})", digits)
+               for key, heading, digits in TRUTH_COLUMNS]  # fmt: skip
     for hours in ("all", "analysis", "interpolated"):
         rows = [row for row in summary["truth"] if row["hours"] == hours]
-        parts.append(f"<h3>{hours.capitalize()} hours</h3>{score_table(rows, TRUTH_COLUMNS)}")
-    parts.append(f'<p class="note">RMSE, MAE and bias in {text_unit()}; “by area”: cells weighted by their area.</p>')
+        parts.append(f"<h3>{capitalised(hours)} hours</h3>{score_table(rows, columns)}")
+    parts.append('<p class="note">“By area”: cells weighted by their area.</p>')
     return "".join(parts)
 
 
@@ -275,7 +291,11 @@ def provenance(summary: dict, details: Mapping[str, str]) -> str:
     parts = [f"<h3>Settings</h3>{key_values(details.items())}"] if details else []
     if summary.get("attributes"):
         parts.append(f"<h3>Attributes of the product</h3>{key_values(summary['attributes'].items())}")
-    return "".join([*parts, f"<h3>How to cite</h3><p>{CITE}</p>"])
+    return "".join([*parts, f"<h3>How to cite</h3><p>{CITE if summary.get('year') else CITE_FILE}</p>"])
+
+
+def _with_unit(metric: str) -> str:
+    return DIFFERENCE_METRICS[metric] if metric == "r" else f"{DIFFERENCE_METRICS[metric]} ({text_unit()})"
 
 
 def _group(by: str, name: str) -> str:

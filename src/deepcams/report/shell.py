@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -15,8 +14,6 @@ from deepcams.report.quantity import text_unit
 
 LARGEST = 10_000_000  # bytes; larger pages make browsers slow
 ROOM = 400_000  # of these, for the page's own frame, style and script, and texts
-# What would end a script element or a line within one, as JSON may also write it.
-_UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def write_page(
@@ -58,12 +55,6 @@ def write_page(
             "leave out some of its figures."
         )
     write_text(output, page)
-
-
-def data(name: str, content: object) -> str:
-    """Data for the page's script, in an element that no text within can end. Raises ValueError for NaN."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(_UNSAFE)
-    return f'<script type="application/json" id="{escape(name)}">{text}</script>'
 
 
 def banner(synthetic: str | None) -> str:

@@ -33,7 +33,7 @@ def slider(times: np.ndarray, layers: Sequence[Layer], largest: int = LARGEST) -
     frame = frame_of(layers[-1].grid)
     norm = concentration_scale(*[field for layer in layers for field in layer.fields])
     with matplotlib.rc_context(STYLE):
-        bar = _colour_bar(norm)
+        bar = bar_uri(norm)
         pictures: tuple[int, list[list[np.ndarray]]] | None = None
         for width, quality in SIZES:
             if pictures is None or pictures[0] != width:
@@ -70,7 +70,8 @@ def _pictures(layer: Layer, norm: LogNorm, frame: Frame, width: int) -> list[np.
     return pictures
 
 
-def _colour_bar(norm: LogNorm) -> str:
+def bar_uri(norm: LogNorm) -> str:
+    """A bar of the colours of concentrations, as a data URI of a PNG."""
     figure = new_figure(5.0, 2.0)
     axes = figure.subplots()
     image = axes.imshow([[norm.vmin, norm.vmax]], norm=norm, cmap=CONCENTRATION)

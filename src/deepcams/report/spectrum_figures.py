@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullFormatter
 
+from deepcams.report.beat_words import beat_verdict
 from deepcams.report.quantity import unit
 from deepcams.report.style import COLOURS, FAINT, GREY, NAMES, message, new_figure, plain, styled, thousands, written
 
@@ -73,10 +74,11 @@ def _farthest_and_nearest(latitudes: tuple[float, float]) -> tuple[float, float]
 def beat(table: pd.DataFrame, summary: Mapping[str, Mapping[str, object]], names: Mapping[str, str] = NAMES) -> Figure:
     """Variance of fine detail by hour of day, relative to the day's mean: a product must not pulse with the analyses.
 
-    table : rows of field, hour (UTC), variance (1).  summary : field → ratio (at analyses to between
-    them), low, high (95 %), days.
+    table : rows of field ("product", "cams", "truth"), hour (UTC), variance (1).  summary : field → ratio (at analyses
+    to between them), low, high (95 %), days.
     """
-    fields = [name for name in ("cams", "product") if name in names and (table["field"] == name).any()]
+    labels = {**names, "truth": "truth"}
+    fields = [name for name in ("truth", "cams", "product") if name in labels and (table["field"] == name).any()]
     if not fields:
         return message("There are no hours to look for a beat of the analyses.")
     figure = new_figure(7.6, 3.9)
@@ -88,7 +90,7 @@ def beat(table: pd.DataFrame, summary: Mapping[str, Mapping[str, object]], names
         is_hourly = len(part) > 8
         axes.plot(part["hour"], part["variance"], color=COLOURS[name], marker="o", markersize=4 if is_hourly else 6,
                   linewidth=1.5 if is_hourly else 0, zorder=3,
-                  label=_in_words(names[name], summary.get(name)))  # fmt: skip
+                  label=_in_words(labels[name], summary.get(name)))  # fmt: skip
     axes.axhline(1, color=GREY, linewidth=0.8, zorder=1)
     low, high = axes.get_ylim()
     room = max(high - 1, 1 - low, 0.02)
@@ -108,6 +110,5 @@ def _in_words(name: str, found: Mapping[str, object] | None) -> str:
     ratio, low, high = (float(np.nan if found.get(key) is None else found[key]) for key in ("ratio", "low", "high"))
     text = f"{name}: {written(ratio)} times as much at analyses as between"
     if np.isfinite(low + high):
-        verdict = "no beat" if low <= 1 <= high else "a beat"
-        text += f" ({written(low)} to {written(high)}, 95 %): {verdict}"
+        text += f" ({written(low)} to {written(high)}, 95 %): {beat_verdict(found)}"
     return plain(text)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from deepcams.geography.load import country_table
+from deepcams.report.embedded import data
 from deepcams.report.quantity import text_unit
-from deepcams.report.shell import data
 
 UNIT = "the pollutant's"  # stands for its unit
 # Scores: heading, unit, whether shown at once, and whether it says the same of every field.
@@ -162,12 +162,18 @@ def score_table(rows: Iterable[dict], columns: Sequence[tuple[str, str, int]], l
     """Rows of scores. columns : (key, heading, digits); digits -1 for counts, -2 for per cent."""
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for _, heading, _ in columns)
     body = "".join(
-        f'<tr><th scope="row">{escape(str(row[label]))}</th>'
+        f'<tr><th scope="row">{breakable(str(row[label]))}</th>'
         + "".join(f"<td>{number(row.get(key), digits)}</td>" for key, _, digits in columns)
         + "</tr>"
         for row in rows
     )
-    return wrap(f'<thead><tr><th scope="col">{escape(label.capitalize())}</th>{head}</tr></thead><tbody>{body}</tbody>')
+    head = f'<thead><tr><th scope="col">{escape(capitalised(label))}</th>{head}</tr></thead>'
+    return wrap(f"{head}<tbody>{body}</tbody>", "methods")
+
+
+def capitalised(text: str) -> str:
+    """Text with a first letter in upper case; all others stay as they are, as those of MERRA-2."""
+    return text[:1].upper() + text[1:]
 
 
 def key_values(items: Iterable[tuple[str, object]]) -> str:

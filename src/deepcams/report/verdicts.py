@@ -1,7 +1,7 @@
 """Plain statements on whether the product is better than what is had without it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deepcams.report.folder import Validation
@@ -12,19 +12,46 @@ from deepcams.validation.skill import ALIKE, BETTER, CONFIGURED, SCORE_NAMES, UN
 HEADLINES = {"rmse": "RMSE", "r": "R"}  # what the product is judged by at stations
 
 
+GOOD, BAD, NEUTRAL = "good", "bad", "neutral"
+SAYS = {
+    BETTER: "is better than {}",
+    WORSE: "is worse than {}",
+    ALIKE: "cannot be told apart from {}",
+    UNJUDGED: "is not judged against {}",
+}
+SHORT = {BETTER: "better", WORSE: "worse", ALIKE: "cannot be told apart", UNJUDGED: "not judged"}
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """One finding in words."""
+    """One finding in words. kind : `GOOD` if all scores are better, `BAD` if one is worse, else `NEUTRAL`."""
 
-    better: bool
+    kind: str
     text: str
+
+
+def judge(found: Mapping[str, str], other: str, days: float) -> tuple[str, str]:
+    """The kind of a finding, and in words what is found of each score: "is better than CAMS in RMSE, worse in R".
+
+    found : score → verdict.  days : from how many; said where no score is judged.
+    """
+    scores = {verdict: [name for name, said in found.items() if said == verdict] for verdict in SAYS}
+    scores = {verdict: names for verdict, names in scores.items() if names}
+    kind = BAD if WORSE in scores else GOOD if list(scores) == [BETTER] else NEUTRAL
+    first, *others = scores
+    words = SAYS[first].format(other)
+    if others:
+        closed = "," if "," in other else ""  # of an apposition: the best baseline, linear, in RMSE
+        parts = [f"{words}{closed} in {' and '.join(scores[first])}"]
+        return kind, ", ".join(parts + [f"{SHORT[verdict]} in {' and '.join(scores[verdict])}" for verdict in others])
+    return kind, f"{words}, from {days:.0f} day(s) only" if first == UNJUDGED else words
 
 
 def station_verdicts(validation: Validation) -> list[Verdict]:
     """Product against the reference at stations, of hourly and of daily values, as their paired intervals allow.
 
-    "Better" is said only of scores whose interval of the difference lies on the better side of zero. None without a
-    reference.
+    "Better" is said only of scores whose interval of the difference lies on the better side of zero, and "worse" as
+    loudly. None without a reference.
     """
     table = validation.differences
     if table.empty:
@@ -36,21 +63,11 @@ def station_verdicts(validation: Validation) -> list[Verdict]:
         if rows.empty:
             continue
         rows = sorted(rows.to_dict("records"), key=lambda row: list(HEADLINES).index(row["metric"]))
-        better = [HEADLINES[row["metric"]] for row in rows if row["verdict"] == BETTER]
-        worse = [HEADLINES[row["metric"]] for row in rows if row["verdict"] == WORSE]
-        if len(better) == len(rows):
-            words = f"is better than {other}"
-        elif better:
-            words = f"is better than {other} in {' and '.join(better)} only"
-        elif worse:
-            words = f"is worse than {other} in {' and '.join(worse)}"
-        elif {row["verdict"] for row in rows} == {ALIKE}:
-            words = f"cannot be told apart from {other}"
-        else:
-            words = f"is not judged against {other}, from {rows[0]['days']:.0f} day(s) only"
+        found_of = {HEADLINES[row["metric"]]: row["verdict"] for row in rows}
+        kind, words = judge(found_of, other, rows[0]["days"])
         digits = concentration_digits(row["product"] for row in rows if row["metric"] == "rmse")
         numbers = "; ".join(_paired(row, digits) for row in rows)
-        found.append(Verdict(len(better) == len(rows), f"At stations, {resolution}, {who} {words}: {numbers}."))
+        found.append(Verdict(kind, f"At stations, {resolution}, {who} {words}: {numbers}."))
     return found
 
 
@@ -74,13 +91,19 @@ def signed(value: float, digits: int) -> str:
 
 
 def truth_verdict(summary: dict) -> Verdict | None:
-    """Product against the best simpler method, by RMSE weighted by area; None where the truth is not known."""
-    rows = {row["method"]: row for row in summary["truth"] if row["hours"] == "all" and row["rmse_area"] is not None}
-    product = rows.pop("product", None)
-    if product is None or not rows:
+    """RMSE of the product and of the best simpler method, weighted by area, as they are: no test was made of them.
+
+    None where the truth is not known.
+    """
+    errors = {row["method"]: row["rmse_area"] for row in summary["truth"]
+              if row["hours"] == "all" and row["rmse_area"] is not None}  # fmt: skip
+    own = errors.pop("product", None)
+    if own is None or not errors:
         return None
-    return _compare("Against the known truth", "the product", product["rmse_area"],
-                    {name: row["rmse_area"] for name, row in rows.items()})  # fmt: skip
+    best = min(errors, key=errors.__getitem__)
+    change = f" ({signed(100 * (own / errors[best] - 1), 1)} %; no test made)" if errors[best] else ""
+    return Verdict(NEUTRAL, f"Against the known truth: RMSE of the product {own:.3f}, of {best} {errors[best]:.3f} "
+                            f"{text_unit()}{change}.")  # fmt: skip
 
 
 def evaluation_verdict(title: str, rows: Sequence[Skill]) -> Verdict | None:
@@ -94,20 +117,10 @@ def evaluation_verdict(title: str, rows: Sequence[Skill]) -> Verdict | None:
         return None
     best = min(errors, key=errors.__getitem__)
     against = [row for row in rows if row.baseline == best]
-    better = [SCORE_NAMES[row.metric] for row in against if row.verdict == BETTER]
-    found = {row.verdict for row in against}
-    if len(better) == len(against):
-        words = f"is better than the best baseline, {best}"
-    elif better:
-        words = f"is better than the best baseline, {best}, in {' and '.join(better)} only"
-    elif found == {ALIKE}:
-        words = f"cannot be told apart from the best baseline, {best}"
-    elif UNJUDGED in found:
-        words = f"is not judged against the best baseline, {best}, from {against[0].days} day(s) only"
-    else:
-        words = f"is not better than the best baseline, {best}"
+    verdicts = {SCORE_NAMES[row.metric]: row.verdict for row in against}
+    kind, words = judge(verdicts, f"the best baseline, {best}", against[0].days)
     numbers = "; ".join(_difference(row) for row in against)
-    return Verdict(len(better) == len(against), f"{title}: {against[0].configured} {words}: {numbers}.")
+    return Verdict(kind, f"{title}: {against[0].configured} {words}: {numbers}.")
 
 
 def _difference(row: Skill) -> str:
@@ -115,11 +128,3 @@ def _difference(row: Skill) -> str:
     if row.verdict == UNJUDGED:
         return f"{text} ({row.difference_text} %, no interval)"
     return f"{text} ({row.difference_text} %, interval {row.interval_text} %)"
-
-
-def _compare(where: str, who: str, own: float, others: dict[str, float]) -> Verdict:
-    best = min(others, key=others.__getitem__)
-    numbers = f"RMSE {own:.3f} against {others[best]:.3f} {text_unit()} ({signed(100 * (own / others[best] - 1), 1)} %)"
-    if own < others[best]:
-        return Verdict(True, f"{where}: {who} is better than the best simpler method, {best}: {numbers}.")
-    return Verdict(False, f"{where}: {who} is not better than the best simpler method, {best}: {numbers}.")

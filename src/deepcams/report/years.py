@@ -10,14 +10,17 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Grid
 from deepcams.report.folder import Validation, read_table
 from deepcams.report.headline import statements
 from deepcams.report.maps import draw_field, frame_of
-from deepcams.report.quantity import text_unit
+from deepcams.report.quantity import label, text_unit
 from deepcams.report.shell import picture
+from deepcams.report.slider import bar_uri
 from deepcams.report.style import CONCENTRATION, STYLE, concentration_scale, new_figure
 from deepcams.report.tables import Column, concentration_digits, data_table, listed, number, score_columns
 from deepcams.report.verdicts import station_verdicts, truth_verdict
@@ -41,7 +44,7 @@ def years_sections(
         picture(scatter, "Hourly pairs of each year and of all together, as densities.", "scatter") if scatter else ""
     )
     return [
-        ("years", "Years", f'<div class="years">{"".join(_card(year, links) for year in years)}</div>'),
+        ("years", "Years", _cards(years, links)),
         ("scores", "Scores", _charts(table, names) + _table(table, names)),
         ("densities", "Densities", figure),
         ("findings", "Findings", findings),
@@ -64,43 +67,65 @@ def _link(year: Validation, links: Mapping[int, str]) -> str:
     return links.get(year.summary.get("year"), f"{year.title}.html")
 
 
-def _card(year: Validation, links: Mapping[int, str]) -> str:
-    """A year with its mean map and its headline scores, linked to its report."""
-    scores = year.score("hourly", "product") or year.score("daily", "product")
-    words = []
-    if scores:
+def _cards(years: Sequence[Validation], links: Mapping[int, str]) -> str:
+    """All years, their maps on one scale of colours, with its bar."""
+    means = {year.title: _mean(year) for year in years}
+    known = [field for field, _ in filter(None, means.values())]
+    norm, bar = None, ""
+    if known:
+        norm = concentration_scale(*known)
+        with matplotlib.rc_context(STYLE):
+            source = bar_uri(norm)
+        bar = f'<img class="colour-bar" alt="Colours: mean {escape(label())} in {text_unit()}" src="{source}">'
+    cards = "".join(_card(year, links, _thumbnail(year.title, means[year.title], norm)) for year in years)
+    return f'<div class="years">{cards}</div>{bar}'
+
+
+def _card(year: Validation, links: Mapping[int, str], thumbnail: str) -> str:
+    """A year with its mean map, its period and its headline scores, linked to its report."""
+    words = [" to ".join(hour[:10] for hour in year.period)]
+    resolution = next((name for name in ("hourly", "daily") if year.score(name, "product")), None)
+    if resolution:
+        scores = year.score(resolution, "product")
         digits = concentration_digits([scores["rmse"]])
-        words.append(f"R {number(scores['r'], 3)} · RMSE {number(scores['rmse'], digits)} {text_unit()}")
+        words.append(f"{resolution}: R {number(scores['r'], 3)} · RMSE {number(scores['rmse'], digits)} {text_unit()}")
     words.append(f"{number(year.summary['stations']['number'], -1)} stations")
     mark = "<i>synthetic</i>" if year.summary.get("synthetic") else ""
     return (
-        f'<a class="year" href="{escape(_link(year, links))}">{_thumbnail(year)}<b>{escape(year.title)}</b> {mark}'
+        f'<a class="year" href="{escape(_link(year, links))}">{thumbnail}<b>{escape(year.title)}</b> {mark}'
         f"<span>{'<br>'.join(words)}</span></a>"
     )
 
 
-def _thumbnail(year: Validation) -> str:
-    """The mean of the product as a small map; nothing where it is not kept or is on no grid of ours."""
+def _mean(year: Validation) -> tuple[np.ndarray, Grid] | None:
+    """The mean of the product; None where it is not kept."""
     path = year.folder / "means.npz"
     if not path.exists():
-        return ""
+        return None
     try:
         with np.load(path) as archive:
             field, latitude, longitude = (archive[name] for name in ("product", "latitude", "longitude"))
     except (OSError, ValueError, KeyError) as error:
         raise DeepcamsError(f"{path} cannot be read ({error}). Run the validation again.") from error
-    grid = Grid(latitude, longitude, float(abs(latitude[1] - latitude[0])))
+    return field, Grid(latitude, longitude, float(abs(latitude[1] - latitude[0])))
+
+
+def _thumbnail(title: str, mean: tuple[np.ndarray, Grid] | None, norm: LogNorm | None) -> str:
+    """A mean as a small map."""
+    if mean is None:
+        return ""
+    field, grid = mean
     frame = frame_of(grid)
     with matplotlib.rc_context(STYLE):
         figure = new_figure(2.6, 2.6 / frame.aspect)
         figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
-        draw_field(axes, field, grid, concentration_scale(field), CONCENTRATION, frame, 360)
+        draw_field(axes, field, grid, norm, CONCENTRATION, frame, 360)
         axes.set_axis_off()
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=120, metadata={"Software": None}, transparent=True)
     content = base64.b64encode(stream.getvalue()).decode()
-    return f'<img alt="Mean of {escape(year.title)}" src="data:image/png;base64,{content}">'
+    return f'<img alt="Mean of {escape(title)}" src="data:image/png;base64,{content}">'
 
 
 def _table(table: pd.DataFrame, names: Mapping[str, str]) -> str:
@@ -132,6 +157,13 @@ def _charts(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     return f'<p class="note">By year, {words} values: {key}</p><div class="charts">{charts}</div>'
 
 
+def round_ticks(low: float, high: float) -> tuple[list[float], int]:
+    """Two to five round numbers between two, and the digits after the point that they need."""
+    ticks = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)
+    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+    return [float(tick) for tick in ticks if low <= tick <= high], digits
+
+
 def _chart(
     rows: pd.DataFrame, years: Sequence[str], names: Mapping[str, str], score: str, heading: str, digits: int
 ) -> str:
@@ -145,6 +177,7 @@ def _chart(
     low, high = float(np.nanmin(every)), float(np.nanmax(every))
     pad = max(0.15 * (high - low), 0.02 * abs(high), 1e-6)
     low, high = low - pad, high + pad
+    ticks, places = round_ticks(low, high)
     left, right, top, bottom = 52.0, WIDTH - 16, 26.0, HEIGHT - 26
 
     def x(k: int) -> float:
@@ -154,9 +187,9 @@ def _chart(
         return bottom - (bottom - top) * (value - low) / (high - low)
 
     parts = [f'<text x="{left}" y="14" class="head">{escape(heading)}</text>']
-    for value in np.linspace(low + pad, high - pad, 3) if high - low > 2.1 * pad else [(low + high) / 2]:
+    for value in ticks:
         parts.append(f'<path d="M{left} {y(value):.1f}H{right}"/><text x="{left - 6}" y="{y(value) + 4:.1f}" '
-                     f'text-anchor="end">{number(float(value), digits)}</text>')  # fmt: skip
+                     f'text-anchor="end">{number(value, places)}</text>')  # fmt: skip
     every_nth = math.ceil(len(years) / 9)
     parts += [f'<text x="{x(k):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(year)}</text>'
               for k, year in enumerate(years) if k % every_nth == 0]  # fmt: skip
