@@ -12,7 +12,8 @@ from deepcams.grid.nodes import Region, coarse_globe, coarse_grid, fine_globe, r
 from deepcams.pollutants import PM25
 from deepcams.sources.stations import write_table
 from deepcams.validation import collocation
-from deepcams.validation.collocation import CollocationSettings, collocate_month, read_counts
+from deepcams.validation.collocation import CollocationSettings, collocate_month
+from deepcams.validation.counts import read_counts
 from deepcams.validation.fields import FieldFile
 from deepcams.validation.pairs import read_pairs
 from deepcams.validation.quality import QualitySettings

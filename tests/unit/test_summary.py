@@ -11,7 +11,7 @@ from scipy.stats import pearsonr
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region, coarse_grid, refine, row_weights
-from deepcams.validation.collocation import write_counts
+from deepcams.validation.counts import write_counts
 from deepcams.validation.fields import FieldFile
 from deepcams.validation.gridded import check_fields, score_against_truth
 from deepcams.validation.pairs import write_pairs

@@ -11,16 +11,8 @@ import pandas as pd
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.progress import progress
-from deepcams.validation.collocation import (
-    CollocationSettings,
-    Opener,
-    collocate,
-    is_daily,
-    loss,
-    read_counts,
-    sum_counts,
-    write_counts,
-)
+from deepcams.validation.collocation import CollocationSettings, Opener, collocate, is_daily
+from deepcams.validation.counts import loss, read_counts, sum_counts, write_counts
 from deepcams.validation.fields import FieldFile
 from deepcams.validation.pairs import write_pairs
 from deepcams.validation.quality import KEPT, READ, QualitySettings, as_utc, control_quality

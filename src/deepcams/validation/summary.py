@@ -13,7 +13,8 @@ from deepcams.files.atomic import atomic_path, write_text
 from deepcams.inference.spatial import SpatialNetwork
 from deepcams.inference.temporal import TemporalNetwork
 from deepcams.validation.axes import regular_nodes
-from deepcams.validation.collocation import Opener, read_counts
+from deepcams.validation.collocation import Opener
+from deepcams.validation.counts import read_counts
 from deepcams.validation.fields import FieldFile
 from deepcams.validation.gridded import FieldReport, check_fields, score_against_truth
 from deepcams.validation.pairs import join, read_pairs
