@@ -10,8 +10,9 @@ from deepcams.report.page import write_year_report
 from deepcams.report.plot import FIGURES, SUFFIXES, plot_year
 from deepcams.sources.openaq import read_table, retrieve_month, write_table
 from deepcams.validation.collocation import CollocationSettings, collocate_month
+from deepcams.validation.counts import total
 from deepcams.validation.pairs import read_pairs
-from deepcams.validation.quality import QualitySettings, control_quality, total
+from deepcams.validation.quality import QualitySettings, control_quality
 from deepcams.validation.station_summary import SummarySettings
 from deepcams.validation.summary import validate_year
 from tests.unit.test_collocation import month  # noqa: F401

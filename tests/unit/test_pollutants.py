@@ -10,7 +10,8 @@ from deepcams.pollutants import PM25, POLLUTANTS, station_factor
 from deepcams.product.attributes import KEYWORDS, Provenance, global_attributes, small_variables, variable_attributes
 from deepcams.product.months import Product
 from deepcams.sources.checks import unit_factor
-from deepcams.validation.quality import COLUMNS, QualitySettings, control_quality, total
+from deepcams.validation.counts import total
+from deepcams.validation.quality import COLUMNS, QualitySettings, control_quality
 
 PROVENANCE = Provenance({}, {}, "-")
 GASES = [item for item in POLLUTANTS.values() if item.is_gas]

@@ -8,7 +8,8 @@ from deepcams.errors import DeepcamsError
 from deepcams.pollutants import POLLUTANTS
 from deepcams.sources.openaq import read_realtime
 from deepcams.sources.station_files import read_stations
-from deepcams.validation.quality import KEPT, READ, QualitySettings, control_quality, total
+from deepcams.validation.counts import total
+from deepcams.validation.quality import KEPT, READ, QualitySettings, control_quality
 
 GOOD = {
     "station": "1", "name": "Somewhere", "country": "NA", "latitude": -22.5, "longitude": 17.0,

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepcams.validation.quality import QualitySettings, control_quality, total
+from deepcams.validation.counts import total
+from deepcams.validation.quality import QualitySettings, control_quality
 from deepcams.validation.quality_series import is_outlier, is_stuck
 
 START = np.datetime64("2018-01-01T01:00:00")

@@ -176,6 +176,8 @@ rule write_report:
     """
     input:
         tables=collect(VALIDATED["tables"], year=PRODUCT_YEARS),
+        means=ancient(collect(f"{VALIDATION}/means.npz", year=PRODUCT_YEARS)),
+        means_checksums=collect(sidecar(f"{VALIDATION}/means.npz"), year=PRODUCT_YEARS),
         pages=collect(YEAR_REPORT, year=PRODUCT_YEARS),
     output:
         record=f"{RESULTS}/validation/years.csv",

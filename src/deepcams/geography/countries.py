@@ -6,9 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from deepcams.geography.load import country_index, country_table, places
-from deepcams.grid.nodes import fine_globe
-
-_RADIUS = 6371.0  # km
+from deepcams.grid.nodes import EARTH, fine_globe
 
 
 def countries_at(latitude: np.ndarray, longitude: np.ndarray, reach: float = 50.0) -> np.ndarray:
@@ -74,4 +72,4 @@ def _on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 def _chord(kilometres: float) -> float:
     """Length in the unit sphere of a distance on the Earth."""
-    return 2 * np.sin(min(kilometres / _RADIUS, np.pi) / 2)
+    return 2 * np.sin(min(kilometres / EARTH, np.pi) / 2)

@@ -14,6 +14,7 @@ from deepcams.errors import DeepcamsError
 FACTOR = 3  # fine nodes per coarse interval, in each direction
 COARSE_STEP = 0.75  # degrees
 FINE_STEP = 0.25  # degrees
+EARTH = 6371.0  # km, radius
 
 
 @dataclass(frozen=True)

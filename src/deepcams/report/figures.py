@@ -27,11 +27,7 @@ def mean_maps(product: Field, cams: Field | None = None, names: Mapping[str, str
     product, cams : (H, W) in the report's unit, and its grid. Without CAMS: the mean of the product.
     """
     names = {**NAMES, **names}
-    shown = [_panel(names["product"], *product)]
-    difference = None
-    if cams is not None:
-        shown.insert(0, _panel(names["cams"], *cams))
-        difference = _against(product, cams, names)
+    shown, difference = _compared(product, cams, names)
     return _maps(shown, difference, product[1])
 
 
@@ -48,11 +44,7 @@ def zoom(
     product, cams : (H, W) in the report's unit, and its grid.  truth : on the product's grid. The maps show that grid.
     """
     names = {**NAMES, **names}
-    shown = [_panel(names["product"], *product)]
-    difference = None
-    if cams is not None:
-        shown.insert(0, _panel(names["cams"], *cams))
-        difference = _against(product, cams, names)
+    shown, difference = _compared(product, cams, names)
     if truth is not None:
         shown.append(_panel("truth", truth, product[1]))
         difference = f"{capital(names['product'])} minus truth", product[0] - truth
@@ -71,6 +63,13 @@ def _panel(name: str, field: np.ndarray, grid: Grid) -> Panel:
 def with_step(name: str, grid: Grid) -> str:
     """A field's name as a title, with its resolution: CAMS, 0.75°."""
     return f"{capital(name)}, {grid.step:.3g}°"
+
+
+def _compared(product: Field, cams: Field | None, names: Mapping[str, str]):
+    """Panels of CAMS, if there is any, and of the product; and their difference, else None."""
+    if cams is None:
+        return [_panel(names["product"], *product)], None
+    return [_panel(names["cams"], *cams), _panel(names["product"], *product)], _against(product, cams, names)
 
 
 def _against(product: Field, cams: Field, names: Mapping[str, str]) -> tuple[str, np.ndarray]:

@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullFormatter
 
+from deepcams.grid.nodes import EARTH
 from deepcams.report.beat_words import beat_verdict
 from deepcams.report.quantity import unit
 from deepcams.report.style import COLOURS, FAINT, GREY, NAMES, message, new_figure, plain, styled, thousands, written
 
-KM_PER_DEGREE = 111.195  # of latitude, on a sphere of 6371 km
+KM_PER_DEGREE = np.radians(EARTH)  # of latitude
 WAVELENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 40000)
 
 

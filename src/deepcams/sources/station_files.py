@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from deepcams.errors import DeepcamsError
+from deepcams.grid.nodes import EARTH
 from deepcams.pollutants import PM25, Pollutant
 from deepcams.sources.checks import kind_of, magic, refuse_kind, some
 from deepcams.sources.openaq import location_part, read_locations
@@ -40,7 +41,6 @@ _NAMES = {
     "parameter": ("parameter", "pollutant"),
 }
 _APART = 1.0  # km; further apart, places of one id are different stations
-_EARTH = 6371.0  # km
 _NEEDED = {"latitude": "latitude, lat", "longitude": "longitude, lon", "time": "time, date, datetime"}
 _ZONE = re.compile(r"[T\s]\d{1,2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 _DAY = re.compile(r"\d{4}-?\d{2}-?\d{2}$")
@@ -208,7 +208,7 @@ def _places(groups: pd.DataFrame) -> np.ndarray:
     north, east = np.radians(nodes[:, 1:] / 1e4).T
     around = np.column_stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)])
     # The fourth dimension keeps different ids apart.
-    near = KDTree(np.column_stack([_EARTH * around, 10 * _APART * nodes[:, 0]])).query_pairs(
+    near = KDTree(np.column_stack([EARTH * around, 10 * _APART * nodes[:, 0]])).query_pairs(
         _APART, output_type="ndarray"
     )
     graph = coo_array((np.ones(len(near), bool), (near[:, 0], near[:, 1])), shape=(len(nodes), len(nodes)))

@@ -12,7 +12,7 @@ from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.progress import progress
 from deepcams.validation.collocation import CollocationSettings, Opener, collocate, is_daily
-from deepcams.validation.counts import loss, read_counts, sum_counts, write_counts
+from deepcams.validation.counts import loss, read_counts, sum_counts, total, write_counts
 from deepcams.validation.fields import FieldFile
 from deepcams.validation.pairs import write_pairs
 from deepcams.validation.quality import KEPT, READ, QualitySettings, as_utc, control_quality
@@ -139,7 +139,7 @@ def _require_pairs(
     product: str | Path, counts: Sequence[Path], time: np.ndarray, span: tuple[np.datetime64, np.datetime64]
 ) -> None:
     """Raise DeepcamsError saying why if there is not one pair."""
-    table = read_counts(counts).groupby("step", sort=False)["number"].sum()
+    table = pd.Series(total(read_counts(counts)))
     if table["pairs"]:
         return
     known = time[~np.isnat(time)]

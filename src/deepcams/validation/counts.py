@@ -36,3 +36,8 @@ def sum_counts(parts: Sequence[pd.DataFrame], first: Sequence[str] = ()) -> pd.D
     table = table.assign(place=table["step"].map({step: place for place, step in enumerate(steps)}))
     summed = table.groupby(["place", "step", "country"], as_index=False)["number"].sum()
     return summed.drop(columns="place")
+
+
+def total(counts: pd.DataFrame) -> dict[str, int]:
+    """Number of rows of each step over all countries, in the order of the steps."""
+    return {step: int(number) for step, number in counts.groupby("step", sort=False)["number"].sum().items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -53,13 +54,13 @@ class FieldFile:
         self._data = _opened(self.path, own=pollutant is None)
         try:
             self._describe(variable, pollutant, stamps)
+            self._chunked = None
+            if self._data[self.variable].dims == self._field.dims and magic(self.path) == "hdf5":
+                self._chunked = _Chunked.of(self.path, self.variable, self._field)
         except BaseException:
             self._data.close()
             raise
         self._day: tuple[int, np.ndarray] | None = None
-        self._chunked = None
-        if self._data[self.variable].dims == self._field.dims and magic(self.path) == "hdf5":
-            self._chunked = _Chunked.of(self.path, self.variable, self._field)
 
     def _describe(self, variable: str | None, pollutant: Pollutant | None, stamps: str | None) -> None:
         names = {axis: _coordinate(self._data, axis, self.path) for axis in _NAMES}
@@ -78,7 +79,7 @@ class FieldFile:
         self.attributes = dict(self._data.attrs)
         self.synthetic = self.attributes.get("synthetic")
 
-    @property
+    @cached_property  # networks recognise a grid that they have seen
     def grid(self) -> Grid:
         """The axes as one of the workflow's two grids. Raises DeepcamsError for any other."""
         return from_axes(self.axes.latitude, self.axes.longitude)[0]

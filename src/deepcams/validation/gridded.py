@@ -9,7 +9,7 @@ import pandas as pd
 
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
-from deepcams.grid.nodes import Grid, locate, refine, row_weights
+from deepcams.grid.nodes import EARTH, Grid, locate, refine, row_weights
 from deepcams.inference.spatial import SpatialNetwork
 from deepcams.inference.temporal import TemporalNetwork
 from deepcams.progress import progress
@@ -19,7 +19,7 @@ from deepcams.validation.collocation import Opener, is_daily
 from deepcams.validation.extremes import Quantiles
 from deepcams.validation.fields import FieldFile, require_same_origin, same_nodes
 from deepcams.validation.metrics import Moments
-from deepcams.validation.spectra import EARTH, Spectrum, effective_resolution
+from deepcams.validation.spectra import Spectrum, effective_resolution
 
 STEPS = 3  # hours between analyses
 SPECTRA_A_DAY = 4  # frames whose spectra are taken; neighbouring hours say the same

@@ -103,11 +103,6 @@ def control_quality(stations: pd.DataFrame, settings: QualitySettings) -> tuple[
     return table.reset_index(drop=True), _table(counts, countries)
 
 
-def total(counts: pd.DataFrame) -> dict[str, int]:
-    """Number of rows of each step over all countries, in the order of the steps."""
-    return {step: int(number) for step, number in counts.groupby("step", sort=False)["number"].sum().items()}
-
-
 def as_utc(times: pd.Series) -> pd.Series:
     """Times (ISO text, or already dates) as datetime64[s] in UTC without a zone; unreadable ones NaT."""
     if not pd.api.types.is_datetime64_any_dtype(times):

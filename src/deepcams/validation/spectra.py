@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import fft, signal
 
+from deepcams.grid.nodes import EARTH
 from deepcams.validation.axes import Axes, row_areas
 
-EARTH = 6371.0  # km
 HIGHEST_LATITUDE = 60.0  # degrees; towards the poles cells of a global grid get ever narrower
 BINS_PER_OCTAVE = 6
 FITTED = (8.0, 40.0)  # coarse steps: wavelengths that the coarse grid resolves well

@@ -7,12 +7,18 @@ import numpy as np
 import pandas as pd
 
 from deepcams.calendar import DAY, STATUS_MEANINGS
+from deepcams.grid.nodes import EARTH
 from deepcams.pollutants import PM25, Pollutant
 from deepcams.validation.exceedance import exceedances
 from deepcams.validation.pair_scores import SCORES, scores
-from deepcams.validation.paired_tests import boxes, paired_differences, paired_medians, station_tests
+from deepcams.validation.paired_tests import (
+    DIFFERENCE_COLUMNS,
+    boxes,
+    paired_differences,
+    paired_medians,
+    station_tests,
+)
 from deepcams.validation.pairs import Pairs, cell_means, daily_means, days_of, local_solar_hour, monthly_means
-from deepcams.validation.spectra import EARTH
 
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 BINS_PER_DECADE = 20
@@ -21,7 +27,7 @@ NEAR = 500.0  # km: a station stands for a place that was asked for
 CLICK_VALUES = 440_000  # station-times whose series a page can carry
 RANKED = ("all", "continent", "country")  # groups that get a rank correlation, which is slow
 TESTED = ("all", "continent", "season")  # groups whose differences get an interval
-DIFFERENCES = ["resolution", "by", "group", "metric", "product", "cams", "difference", "low", "high", "days", "verdict"]
+DIFFERENCES = ["resolution", "by", *DIFFERENCE_COLUMNS]
 
 
 @dataclass(frozen=True)

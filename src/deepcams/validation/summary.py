@@ -14,7 +14,7 @@ from deepcams.inference.spatial import SpatialNetwork
 from deepcams.inference.temporal import TemporalNetwork
 from deepcams.validation.axes import regular_nodes
 from deepcams.validation.collocation import Opener
-from deepcams.validation.counts import read_counts
+from deepcams.validation.counts import read_counts, total
 from deepcams.validation.fields import FieldFile
 from deepcams.validation.gridded import FieldReport, check_fields, score_against_truth
 from deepcams.validation.pairs import join, read_pairs
@@ -71,7 +71,6 @@ def validate_year(
     write_table(folder / "spectra.csv", _joined(diagnostics, "spectrum"))
     write_table(folder / "beat.csv", _joined(diagnostics, "hours"))
     _write_means(folder / "means.npz", reports)
-    totals = counts.groupby("step", sort=False)["number"].sum()
     present = [name for name in ("product", "cams") if name in reports]
     rows, columns = whole.axes.shape
     tests = tables["tests"].set_index("resolution").to_dict("index") if len(tables["tests"]) else {}
@@ -95,7 +94,7 @@ def validate_year(
         },
         "stations": {
             "number": int(tables["stations"]["station"].nunique()) if len(tables["stations"]) else 0,
-            "pairs": int(totals.get("pairs", 0)),
+            "pairs": total(counts).get("pairs", 0),
             "settings": {
                 "daily_hours": settings.daily_hours,
                 "monthly_days": settings.monthly_days,
