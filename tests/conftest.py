@@ -1,10 +1,16 @@
 """Fixtures shared by all tests."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def hears_ctrl_c() -> None:
+    """For `preexec_fn`: undo what a shell does to whatever it starts in the background, tests among it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

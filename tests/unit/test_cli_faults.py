@@ -16,6 +16,7 @@ import xarray as xr
 from deepcams.cli.main import main
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
+from tests.conftest import hears_ctrl_c
 from tests.unit.test_cli import cams_file, geoscf_file
 
 HOURS = np.random.default_rng(8).gamma(2, 10, (7, 31, 37)).astype("f4")
@@ -231,6 +232,7 @@ def start(cams):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            preexec_fn=hears_ctrl_c,
         )
         children.append(child)
         assert child.stdout.readline() == "joining\n"

@@ -19,6 +19,7 @@ from deepcams.files.atomic import atomic_path, write_text
 from deepcams.grid.nodes import Region
 from deepcams.product.downscale import downscale_spatial
 from deepcams.product.year import assemble_year
+from tests.conftest import hears_ctrl_c
 from tests.workflow.conftest import Checkout, assert_one_sentence, error_lines, leftovers
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -199,6 +200,7 @@ def start(checkout: Checkout, *arguments: str) -> subprocess.Popen:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=hears_ctrl_c,
     )
 
 
