@@ -6,6 +6,7 @@ import pytest
 
 from deepcams.degrade.operators import degrade
 from deepcams.errors import DeepcamsError
+from deepcams.grid.cut import Cut
 from deepcams.grid.nodes import Grid, Region, coarse_globe, coarse_grid, locate, refine
 from deepcams.inference import closure
 from deepcams.models import pretrained, spatial_interpolation
@@ -14,7 +15,6 @@ from deepcams.models.checkpoint import load, save
 from deepcams.report.zoom_figure import read_zoom
 from deepcams.training.shards import ShardWriter
 from deepcams.validation import evaluation, zoom
-from deepcams.validation.cut import Cut
 from deepcams.validation.evaluation import NearRegion, evaluate_month
 from deepcams.validation.methods import baselines
 from deepcams.validation.published import printed_beside, published
@@ -183,6 +183,16 @@ def test_a_box_is_cut_out_across_the_date_line_too(west, halo):
     inside = locate(box, globe)
     np.testing.assert_array_equal(found[rows][:, columns], field[inside[0]][:, inside[1]])
     assert cut.grid.is_periodic == (halo == 300)
+
+
+@pytest.mark.parametrize(("north", "south"), [(87.0, 78.0), (-78.0, -87.0)])
+def test_a_box_that_reaches_a_pole_is_cut_out_with_all_that_is_around_the_pole(north, south):
+    globe = coarse_globe()
+    box = coarse_grid(Region(north=north, west=0.0, south=south, east=15.0))
+    assert Cut(box, globe, 3).grid.shape == (19, 27)
+    cut = Cut(box, globe, 4)
+    assert cut.grid.is_periodic and cut.grid.shape == (21, 480)
+    assert cut.grid.has_north_pole == (north > 0) and cut.grid.has_south_pole == (south < 0)
 
 
 def test_a_box_is_cut_out_of_a_box_as_far_as_that_goes():

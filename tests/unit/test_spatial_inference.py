@@ -69,3 +69,21 @@ def test_values_below_zero_count_as_zero(field):
     zero = np.maximum(low, 0)
     network = build("spatial", "bicubic")
     np.testing.assert_array_equal(*(refine_frames(f, GLOBE, GLOBE, network, "none") for f in (low, zero)))
+
+
+def test_no_more_is_computed_than_network_and_closure_reach(field):
+    """Of a region's fields, whose halo is that of the whole chain, most is of no use in space."""
+    seen = []
+
+    class Watched:
+        halo = 2
+
+        def refine(self, frames, grid):
+            seen.append(grid.shape)
+            return build("spatial", "bicubic").refine(frames, grid)
+
+    box, wide = coarse_grid(Region(45.0, 0.0, 30.0, 24.0)), coarse_grid(Region(45.0, 0.0, 30.0, 24.0), 31)
+    rows, columns = locate(wide, GLOBE)
+    for closure in ("none", "block_mean"):
+        refine_frames(field[:, rows][:, :, columns], wide, box, Watched(), closure)
+    assert seen == [tuple(size + 2 * (2 + CLOSURE_HALO[closure]) for size in box.shape) for closure in CLOSURE_HALO]

@@ -4,9 +4,10 @@ from typing import Protocol
 
 import numpy as np
 
+from deepcams.grid.cut import Cut
 from deepcams.grid.fill import filled
 from deepcams.grid.nodes import Grid, locate, refine
-from deepcams.inference.closure import close
+from deepcams.inference.closure import HALO, close
 
 
 class SpatialNetwork(Protocol):
@@ -26,7 +27,8 @@ class SpatialNetwork(Protocol):
 def refine_frames(coarse: np.ndarray, grid: Grid, region: Grid, network: SpatialNetwork, closure: str) -> np.ndarray:
     """Refine coarse fields and cut off the halo.
 
-    coarse : (B, H, W) float32 on `grid`, which is `region` (coarse nodes) and as much halo as there is.
+    coarse : (B, H, W) float32 on `grid`, which is `region` (coarse nodes) and as much halo as there is; of that, what
+    is beyond the reach of network and closure is not computed.
     Returns (B, h, w) float32 on `refine(region)`, never negative. Values below zero in the input, an artefact of the
     packing that the service applies, count as zero. A missing coarse value makes its own 3×3 fine nodes missing, no
     more and no less: for its neighbours' sake the nearest valid value stands in while the network runs.
@@ -35,6 +37,8 @@ def refine_frames(coarse: np.ndarray, grid: Grid, region: Grid, network: Spatial
     values = np.where(missing, np.nan, np.maximum(coarse, 0)).astype(np.float32)
     if missing.any():
         values = np.stack([filled(frame, grid) for frame in values])
-    fine = close(network.refine(values, grid), np.where(missing, np.nan, values), grid, closure)
-    rows, columns = locate(refine(region), refine(grid))
+    near = Cut(region, grid, network.halo + HALO[closure])
+    values, missing = near.of(values), near.of(missing)
+    fine = close(network.refine(values, near.grid), np.where(missing, np.nan, values), near.grid, closure)
+    rows, columns = locate(refine(region), refine(near.grid))
     return np.ascontiguousarray(fine[:, rows][:, :, columns], dtype=np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from deepcams.files.atomic import atomic_path
+from deepcams.grid.cut import Cut
 from deepcams.grid.nodes import Grid, Region, coarse_grid, locate, refine
 from deepcams.inference.spatial import SpatialNetwork
 from deepcams.inference.temporal import TemporalNetwork
@@ -15,7 +16,6 @@ from deepcams.models import pretrained
 from deepcams.models.checkpoint import built, read
 from deepcams.progress import progress
 from deepcams.training.shards import Shard, read_shard
-from deepcams.validation.cut import Cut
 from deepcams.validation.methods import Method, baselines
 from deepcams.validation.scores import daily_rows, rows, score
 

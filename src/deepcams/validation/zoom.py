@@ -8,13 +8,13 @@ import numpy as np
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
 from deepcams.grid.box import busiest_box
+from deepcams.grid.cut import Cut
 from deepcams.grid.nodes import FACTOR, Grid, Region, coarse_grid, locate, refine
 from deepcams.inference.closure import close
 from deepcams.inference.spatial import refine_frames
 from deepcams.models import spatial_interpolation, temporal_interpolation
 from deepcams.models.checkpoint import built, read
 from deepcams.training.shards import Shard, read_shard
-from deepcams.validation.cut import Cut
 from deepcams.validation.methods import WINDOW
 from deepcams.validation.skill import MAIN_BASELINES
 

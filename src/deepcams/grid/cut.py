@@ -8,15 +8,17 @@ from deepcams.grid.nodes import Grid, locate
 class Cut:
     """A box with `halo` nodes around it, as far as there are any in `grid`; round the globe if that is periodic.
 
+    Where it reaches a pole of a periodic grid it is the whole circle, because what surrounds a pole is all around it.
     rows (slice), columns (indices) : of `grid`.   grid : of what is cut out.
     Raises DeepcamsError if the box is not part of the grid.
     """
 
     def __init__(self, box: Grid, grid: Grid, halo: int):
         inside, columns = locate(box, grid)
-        self.rows = slice(max(0, inside.start - halo), inside.stop + halo)
-        width = grid.shape[1]
-        if grid.is_periodic and len(columns) + 2 * halo >= width:
+        height, width = grid.shape
+        self.rows = slice(max(0, inside.start - halo), min(height, inside.stop + halo))
+        at_pole = (grid.has_north_pole and self.rows.start == 0) or (grid.has_south_pole and self.rows.stop == height)
+        if grid.is_periodic and (at_pole or len(columns) + 2 * halo >= width):
             self.columns, longitude = np.arange(width), grid.longitude
         elif grid.is_periodic:
             count = len(columns) + 2 * halo
