@@ -9,6 +9,8 @@ runs whenever the workflow is planned.
 
 import ast
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +20,8 @@ SOURCE = Path(__file__).resolve().parent
 UNCOUNTED = {f"{PACKAGE}.version"}
 # Nor does it matter to what a file holds how a service was asked for it.
 UNCOUNTED_PACKAGE = f"{PACKAGE}.sources.services."
-# What is written for people and type checkers, or by some versions of Python only.
-UNCOUNTED_FIELDS = {"kind", "type_comment", "type_params"}
+# What is written for people and type checkers, by some versions of Python only, or follows from the place (ctx).
+UNCOUNTED_FIELDS = {"kind", "type_comment", "type_params", "ctx"}
 DATA_SUFFIXES = {".npz", ".json", ".csv", ".yaml", ".html", ".css", ".js"}
 
 
@@ -31,37 +33,73 @@ def code_digest(script: str | Path, modules: tuple[str, ...] = ()) -> str:
     Raises FileNotFoundError if the script, or a `deepcams` module it imports, does not exist, and ValueError for a
     relative import.
     """
-    script = Path(script).resolve()
-    files = {script: _meaning(script, script.stat().st_mtime_ns)}
-    queue = [*_imports(script, script.stat().st_mtime_ns), *modules]
-    while queue:
-        path = _source_file(queue.pop())
-        if path is None or path in files:
-            continue
-        stamp = path.stat().st_mtime_ns
-        files[path] = _meaning(path, stamp)
-        queue.extend(_imports(path, stamp))
+    sources = _reached(script, modules)
     digest = hashlib.sha256()
-    for path in sorted(files, key=lambda path: (path.name, str(path))):
-        digest.update(files[path].encode())
+    for path in sorted(sources, key=lambda path: (path.name, str(path))):
+        digest.update(sources[path].meaning.encode())
     return digest.hexdigest()[:16]
 
 
-def outline(node: object) -> object:
-    """A syntax tree as nested lists of text, the same on every version of Python that can parse it.
+def imported_modules(script: str | Path) -> set[str]:
+    """Names of all `deepcams` modules that `script` imports, directly or through one another."""
+    named = {name for source in _reached(script).values() for name in source.imports}
+    return {name for name in named if _source_file(name) is not None}
+
+
+def outline(tree: ast.AST) -> str:
+    """A syntax tree as text, the same on every version of Python that can parse it.
 
     `ast.dump` is not: fields come and go with the versions, empty or None where they say nothing.
     """
-    if isinstance(node, ast.AST):
-        fields = [
-            [name, outline(_joined(value) if isinstance(node, ast.JoinedStr) else value)]
-            for name, value in ast.iter_fields(node)
-            if name not in UNCOUNTED_FIELDS and value is not None and value != []
-        ]
-        return [type(node).__name__, *fields]
-    if isinstance(node, list):
-        return [outline(item) for item in node]
-    return ascii(node)
+    words: list[str] = []
+    _write(tree, words.append)
+    return " ".join(words)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a file says to the interpreter, and the dotted `deepcams` names that it imports."""
+
+    meaning: str
+    imports: tuple[str, ...]
+
+
+def _reached(script: str | Path, modules: tuple[str, ...] = ()) -> dict[Path, _Source]:
+    """The files of a script, of modules, and of what they import, directly or through one another."""
+    script = Path(script).resolve()
+    sources: dict[Path, _Source] = {}
+    queue = [script, *map(_source_file, modules)]
+    while queue:
+        path = queue.pop()
+        if path is None or path in sources:
+            continue
+        sources[path] = _read(path, path.stat().st_mtime_ns)
+        queue.extend(map(_source_file, sources[path].imports))
+    return sources
+
+
+def _write(node: ast.AST, put: Callable[[str], None]) -> None:
+    """Give the words of a tree's outline to `put`. Every planning writes 200 files: hence no detours here."""
+    kind = type(node)
+    put(f"({kind.__name__}")
+    for name in kind._fields:
+        value = getattr(node, name, None)
+        if value is None or value == [] or name in UNCOUNTED_FIELDS:
+            continue
+        put(name)
+        if isinstance(value, ast.AST):
+            _write(value, put)
+        elif isinstance(value, list):
+            put("[")
+            for item in _joined(value) if kind is ast.JoinedStr else value:
+                if isinstance(item, ast.AST):
+                    _write(item, put)
+                else:
+                    put(ascii(item))
+            put("]")
+        else:
+            put(ascii(value))
+    put(")")
 
 
 def _joined(pieces: list[ast.expr]) -> list[ast.expr]:
@@ -73,38 +111,6 @@ def _joined(pieces: list[ast.expr]) -> list[ast.expr]:
         elif not (isinstance(piece, ast.Constant) and piece.value == ""):
             joined.append(piece)
     return joined
-
-
-def imported_modules(script: str | Path) -> set[str]:
-    """Names of all `deepcams` modules that `script` imports, directly or through one another."""
-    script = Path(script).resolve()
-    names: set[str] = set()
-    queue = list(_imports(script, script.stat().st_mtime_ns))
-    while queue:
-        name = queue.pop()
-        path = _source_file(name)
-        if path is None or name in names:
-            continue
-        names.add(name)
-        queue.extend(_imports(path, path.stat().st_mtime_ns))
-    return names
-
-
-@cache
-def _imports(path: Path, stamp: int) -> tuple[str, ...]:
-    """Dotted `deepcams` names in the import statements of a file, wherever they stand in it."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(
-                    f"{path}, line {node.lineno}: a relative import, which code digests do not follow. "
-                    f"Write it in full, from {PACKAGE} on."
-                )
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name == PACKAGE or name.startswith(PACKAGE + "."))
 
 
 def _source_file(name: str) -> Path | None:
@@ -122,26 +128,28 @@ def _source_file(name: str) -> Path | None:
 
 
 @cache
-def _meaning(path: Path, stamp: int) -> str:
-    """What a file says to the interpreter, and the content of the data files beside it that it names."""
+def _read(path: Path, stamp: int) -> _Source:
+    """The source in `path`, without docstrings, and the content of the data files beside it that it names."""
     tree = ast.parse(path.read_bytes())
-    strings = set()
+    imports, strings = [], set()
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = body[1:] or [ast.Pass()]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.Import):
+            imports += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(
+                    f"{path}, line {node.lineno}: a relative import, which code digests do not follow. "
+                    f"Write it in full, from {PACKAGE} on."
+                )
+            imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.Pass()]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             strings.add(node.value)
     data = []
     if path.is_relative_to(SOURCE):
         for candidate in sorted(path.parent.iterdir()):
             if candidate.suffix in DATA_SUFFIXES and candidate.name in strings:
                 data.append(f"{candidate.name}={hashlib.sha256(candidate.read_bytes()).hexdigest()}")
-    return "\n".join([repr(outline(tree)), *data])
+    ours = tuple(name for name in imports if name == PACKAGE or name.startswith(f"{PACKAGE}."))
+    return _Source("\n".join([outline(tree), *data]), ours)
