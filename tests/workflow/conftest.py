@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.conftest import ROOT
 
 WILDCARDS = ("experiment", "stage", "network", "method", "year", "month")  # in the order of names of logs
@@ -34,6 +35,8 @@ class Checkout:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("ADSAPI", "CDSAPI", "PYTEST"))}
         # Threads that wait for one another give way, lest tests that run beside this one take the processor from them.
         clean |= {"HOME": str(self.path), "OMP_WAIT_POLICY": "passive", **environment}
+        if "--dry-run" in arguments:
+            return forked.snakemake(command[3:], self.path, clean)
         return subprocess.run(
             command,
             cwd=self.path,

@@ -6,8 +6,6 @@ from collections import Counter
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 
 def count_rules(jobs):
     return Counter(job.split(" ")[0] for job in jobs.elements())
