@@ -23,8 +23,8 @@ PATCHES = {"corrected": 32, "published": 64}
 TRAINING = "steps: 4, batch_size: 1, learning_rate: 0.0001"
 # Attention costs the square of a window. These are smaller than those of the recipes, for speed alone: four to a frame.
 WINDOWS = (
-    ("\nWINDOWS = Manner(window=48, overlap=16)", "\nWINDOWS = Manner(window=40, overlap=1)"),
-    ("window=120, overlap=0", "window=40, overlap=0"),
+    ("\nWINDOWS = Manner(window=48, overlap=16)", "\nWINDOWS = Manner(window=20, overlap=1)"),
+    ("window=120, overlap=0", "window=20, overlap=0"),
 )
 
 
