@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import logging
 import signal
 from pathlib import Path
 
@@ -11,6 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def hears_ctrl_c() -> None:
     """For `preexec_fn`: undo what a shell does to whatever it starts in the background, tests among it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_in_a_new_process() -> None:
+    """Libraries change the level of all logging when they are imported or run; tests of messages come after them."""
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("deepcams").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

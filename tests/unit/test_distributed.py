@@ -118,7 +118,7 @@ def test_a_process_that_is_killed_ends_all_with_a_sentence_and_they_go_on_to_the
     assert run.returncode == 1
     assert "DeepcamsError: Of the 2 processes that train together process" in error.splitlines()[-1]
     assert "by signal 9 was ended from outside, often for lack of memory. Run again" in error.splitlines()[-1]
-    assert error.count("Traceback") == 1  # of the script
+    assert error.count("Traceback") == 1, error  # of the script
     wait_for_the_end_of(everybody)
     assert os.listdir(tmp_path) == ["state"]
     taught(index, tmp_path, processes=2, workers=1)

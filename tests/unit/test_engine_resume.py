@@ -13,6 +13,7 @@ import torch
 from deepcams.errors import DeepcamsError
 from deepcams.training import engine
 from deepcams.training.engine import fit
+from deepcams.training.loader import Steps
 from tests.unit.test_engine import SETTINGS, assert_same, line, points, squared, weights
 
 
@@ -95,6 +96,7 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from deepcams.training.engine import fit
+from deepcams.training.loader import Steps
 from tests.unit.test_engine import SETTINGS, line
 from tests.unit.test_engine_resume import calls
 kill = calls(7, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -192,6 +194,19 @@ def failing(step, indices):
     return points(5, None, step, indices)
 
 
+def raising_in_a_thread(step, indices):
+    """As the thread does that hands tensors over, when nobody is there any more to take them."""
+    for error in (ConnectionResetError("nobody there"), EOFError("nobody there"), ValueError("a fault")):
+        sys.excepthook(type(error), error, None)
+    return points(5, None, step, indices)
+
+
+def test_a_worker_says_nothing_of_the_death_of_its_training(capfd):
+    list(Steps(raising_in_a_thread, [1], [0], workers=1))
+    said = capfd.readouterr().err
+    assert "a fault" in said and "nobody there" not in said
+
+
 def test_the_death_of_a_worker_is_one_sentence_and_the_state_stays(tmp_path):
     state = tmp_path / "line.pt"
     with pytest.raises(DeepcamsError, match=r"examples died .*exited unexpectedly.* memory .*--workers") as error:
@@ -211,6 +226,7 @@ ENDLESS = """
 import os, sys, time
 from tests.unit.test_engine import SETTINGS, line, points
 from deepcams.training.engine import fit
+from deepcams.training.loader import Steps
 def draw(step, indices):
     os.write(1, f"{os.getpid()}\\n".encode())  # whole, whoever else writes
     return points(5, None, step, indices)

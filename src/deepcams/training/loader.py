@@ -8,6 +8,7 @@ group of processes and no GPU before it. A worker itself uses one thread, and to
 
 import multiprocessing
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -53,6 +54,7 @@ class Steps:
                 pin_memory=pinned,
                 prefetch_factor=AHEAD if workers else None,
                 multiprocessing_context=multiprocessing.get_context("fork") if workers else None,
+                worker_init_fn=_let_the_trainer_tell if workers else None,
                 generator=torch.Generator(),  # else it draws from torch's own, which initial weights come from
             )
             self._items = iter(loader)
@@ -99,6 +101,16 @@ class _Drawn(Dataset):
         except DeepcamsError as error:
             return error  # raised, torch would bury its message in a traceback
         return type(examples), dict(vars(examples))
+
+
+def _let_the_trainer_tell(worker: int) -> None:
+    """In a worker: no traceback where the training has ended, or was killed, while it took what was drawn for it."""
+
+    def hook(kind, error, trace):
+        if not issubclass(kind, ConnectionError | EOFError):
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def _same(item: Any) -> Any:
