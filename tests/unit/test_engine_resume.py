@@ -96,7 +96,6 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from deepcams.training.engine import fit
-from deepcams.training.loader import Steps
 from tests.unit.test_engine import SETTINGS, line
 from tests.unit.test_engine_resume import calls
 kill = calls(7, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -226,7 +225,6 @@ ENDLESS = """
 import os, sys, time
 from tests.unit.test_engine import SETTINGS, line, points
 from deepcams.training.engine import fit
-from deepcams.training.loader import Steps
 def draw(step, indices):
     os.write(1, f"{os.getpid()}\\n".encode())  # whole, whoever else writes
     return points(5, None, step, indices)
