@@ -102,7 +102,7 @@ def test_threads_to_come_begin_with_as_many_cores_as_before():
 
 def test_an_error_in_a_worker_ends_the_work_and_leaves_no_file(frames, tmp_path):
     class Broken:
-        halo, concurrent, precision = 0, True, "float32"
+        halo, context, concurrent, precision = 0, 0, True, "float32"
 
         def refine(self, frames, grid):
             raise MemoryError("no room for a frame")

@@ -71,12 +71,12 @@ def test_values_below_zero_count_as_zero(field):
     np.testing.assert_array_equal(*(refine_frames(f, GLOBE, GLOBE, network, "none") for f in (low, zero)))
 
 
-def test_no_more_is_computed_than_network_and_closure_reach(field):
+def test_no_more_is_computed_than_network_and_closure_make_use_of(field):
     """Of a region's fields, whose halo is that of the whole chain, most is of no use in space."""
     seen = []
 
     class Watched:
-        halo = 2
+        halo, context = 1, 2
 
         def refine(self, frames, grid):
             seen.append(grid.shape)
@@ -87,3 +87,13 @@ def test_no_more_is_computed_than_network_and_closure_reach(field):
     for closure in ("none", "block_mean"):
         refine_frames(field[:, rows][:, :, columns], wide, box, Watched(), closure)
     assert seen == [tuple(size + 2 * (2 + CLOSURE_HALO[closure]) for size in box.shape) for closure in CLOSURE_HALO]
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "context"),
+    [("pixel_shuffle", "corrected", 6), ("abpn", "corrected", 24), ("abpn", "published", 60)],
+)
+def test_a_network_in_windows_is_given_half_a_window_around_a_region(name, recipe, context):
+    network = build("spatial", name, None, {"features": 4, "recipe": recipe})
+    assert network.context == context
+    assert network.halo == 6

@@ -21,10 +21,10 @@ YEAR = "results/tiny/2019/pm25_hourly.nc"
 # 64 cells of 0.25° are more than the 42 × 44 coarse nodes that are kept hold.
 PATCHES = {"corrected": 32, "published": 64}
 TRAINING = "steps: 4, batch_size: 1, learning_rate: 0.0001"
-# Attention costs the square of a window. These are smaller than those of the recipes, for speed alone: four to a frame.
+# Attention costs the square of a window. These are smaller than those of the recipes, for speed alone: some to a frame.
 WINDOWS = (
-    ("\nWINDOWS = Manner(window=48, overlap=16)", "\nWINDOWS = Manner(window=20, overlap=1)"),
-    ("window=120, overlap=0", "window=20, overlap=0"),
+    ("\nWINDOWS = Manner(window=48, overlap=16)", "\nWINDOWS = Manner(window=12, overlap=1)"),
+    ("window=120, overlap=0", "window=12, overlap=0"),
 )
 
 

@@ -13,7 +13,8 @@ from deepcams.inference.closure import HALO, close
 class SpatialNetwork(Protocol):
     """What a network for space offers."""
 
-    halo: int  # coarse nodes it looks around a region
+    halo: int  # coarse nodes it needs around a region
+    context: int  # and those that it makes use of where they are there
     precision: str  # "float32" or "bfloat16": what it computes with
     concurrent: bool  # whether threads are better spent on several frames than on one
 
@@ -37,7 +38,7 @@ def refine_frames(coarse: np.ndarray, grid: Grid, region: Grid, network: Spatial
     values = np.where(missing, np.nan, np.maximum(coarse, 0)).astype(np.float32)
     if missing.any():
         values = np.stack([filled(frame, grid) for frame in values])
-    near = Cut(region, grid, network.halo + HALO[closure])
+    near = Cut(region, grid, network.context + HALO[closure])
     values, missing = near.of(values), near.of(missing)
     fine = close(network.refine(values, near.grid), np.where(missing, np.nan, values), near.grid, closure)
     rows, columns = locate(refine(region), refine(near.grid))

@@ -100,6 +100,7 @@ class SpatialFrames:
         self.place = device()
         self.module = module.eval().to(self.place, memory_format=torch.channels_last)
         self.halo = module.halo or REACH
+        self.context = max(self.halo, module.manner.window // 2)  # beyond, no window around the rim of a region looks
         self.precision = precise(precision, module)
         # Attention over a window keeps every core busy by itself, and takes much memory.
         self.concurrent = not module.manner.window

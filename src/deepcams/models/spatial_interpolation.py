@@ -22,6 +22,11 @@ class SpatialInterpolation:
         """Coarse nodes around a box that the values inside it draw on."""
         return HALO[self.kernel]
 
+    @property
+    def context(self) -> int:
+        """Coarse nodes around a box that it makes use of."""
+        return self.halo
+
     def compile(self) -> None:
         """Nothing is to be prepared."""
 
