@@ -73,6 +73,7 @@ def test_overrides_hold_only_what_differs(name):
 def test_synthetic_months_are_contiguous_and_few(name, count):
     config = read(name)
     months = set()
+    assert all(config[source]["source"] == "nature_run" for source in ("meteorology", "weather_stations"))
     for source in ("cams", "geoscf", "openaq"):
         assert config[source]["source"] == "nature_run"
         months |= set(months_between(Month.parse(config[source]["first"]), Month.parse(config[source]["last"])))
@@ -322,7 +323,13 @@ CROSSED = [
     ("geoscf: {path: data}", 'geoscf.path: "data" given; allowed for source portal: null.'),
     ("openaq: {source: local}", "openaq.path: nothing (null) given; allowed for source local: a folder."),
     ("openaq: {path: data}", 'openaq.path: "data" given; allowed for source archive: null.'),
-    ("cams: {source: nature_run}", "synthetic and real data mixed (cams nature_run, geoscf portal, openaq archive)"),
+    (
+        "cams: {source: nature_run}",
+        "synthetic and real data mixed (cams nature_run, geoscf portal, openaq archive, meteorology portal, "
+        "weather_stations isd_lite); allowed: nature_run for all five, or for none.",
+    ),
+    ("meteorology: {source: nature_run}", "synthetic and real data mixed"),
+    ("weather_stations: {source: nature_run}", "synthetic and real data mixed"),
     ("{geoscf: {source: nature_run}, openaq: {source: nature_run}}", "synthetic and real data mixed"),
     ("results: results/demo", 'results: "results/demo" given, but results/demo is kept for synthetic runs'),
     ("results: results/asia/../demo", "results/demo is kept for synthetic runs"),

@@ -10,7 +10,7 @@ import pytest
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region
-from deepcams.sources.isd import COLUMNS, relative_humidity, retrieve_month, write_table
+from deepcams.sources.isd import COLUMNS, read_table, relative_humidity, retrieve_month, write_table
 from deepcams.sources.services.http import LoginNeeded, ServiceError
 from deepcams.sources.services.isd_lite import fetch_month
 from tests.standins.isd import Noaa, history, line, station, year_file
@@ -61,6 +61,30 @@ def test_a_month_from_the_server_is_that_of_a_local_copy(tmp_path):
     write_table(table, tmp_path / "2018-02.csv.gz")
     text = gzip.decompress((tmp_path / "2018-02.csv.gz").read_bytes()).decode().splitlines()
     assert len(text) == 4 and ",2018-02-01T00:00:00Z,12.1,8.3,0.77" in text[1]
+
+
+def test_a_table_comes_back_with_its_types(tmp_path):
+    put(tmp_path, FILES | {"isd-history.csv": history(station(ctry="NA")).encode()})
+    table = retrieve_month("local", MONTH, path=tmp_path)
+    assert table.country.tolist() == ["NA"] * 3
+    write_table(table, tmp_path / "2018-02.csv.gz")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "2018-02.csv.gz"), table, check_exact=True, check_dtype=False)
+    write_table(table[:0], tmp_path / "none.csv.gz")
+    none = read_table(tmp_path / "none.csv.gz")
+    assert none.empty and none.time.dtype == "datetime64[s]" and none.wind_speed.dtype == "float64"
+
+
+def test_what_is_no_table_of_weather_is_refused(tmp_path):
+    put(tmp_path, FILES)
+    whole, cut = tmp_path / "whole.csv.gz", tmp_path / "cut.csv.gz"
+    write_table(retrieve_month("local", MONTH, path=tmp_path), whole)
+    cut.write_bytes(whole.read_bytes()[:-20])
+    (tmp_path / "plain.csv.gz").write_bytes(gzip.decompress(whole.read_bytes()))
+    for name, text in (("words", b"station\nx\n"), ("time", gzip.decompress(whole.read_bytes()).replace(b"T0", b"x"))):
+        (tmp_path / f"{name}.csv.gz").write_bytes(gzip.compress(text))
+    for name in ("cut", "plain", "words", "time"):
+        with pytest.raises(DeepcamsError, match=f"{name}.csv.gz is no whole table of weather"):
+            read_table(tmp_path / f"{name}.csv.gz")
 
 
 def test_relative_humidity():

@@ -125,7 +125,7 @@ def test_percent_is_understood(whole, tmp_path):
 
 
 def test_other_sources_and_lacking_hours(local, tmp_path):
-    with pytest.raises(DeepcamsError, match="'nature_run' is not known"):
-        retrieve_month("nature_run", MONTH, tmp_path / "m.nc", path=local, grid=None, max_missing=MISSING)
+    with pytest.raises(DeepcamsError, match="'archive' is not known"):
+        retrieve_month("archive", MONTH, tmp_path / "m.nc", path=local, grid=None, max_missing=MISSING)
     with pytest.raises(DeepcamsError, match="643 of 672 hours are missing"):
         retrieve_month("local", MONTH, tmp_path / "m.nc", path=local, grid=None, max_missing=0.0)

@@ -47,7 +47,10 @@ class World:
         self.checkout, self.ads, self.portal = checkout, ads, portal
         settings = yaml.safe_load((checkout.path / "config/tiny.yaml").read_text())
         settings |= {"results": ROOT}
-        for name, source in (("cams", "ads"), ("geoscf", "portal"), ("openaq", "archive")):
+        for name, source in (
+            ("cams", "ads"), ("geoscf", "portal"), ("openaq", "archive"), ("meteorology", "portal"),
+            ("weather_stations", "isd_lite"),
+        ):  # fmt: skip
             settings[name]["source"] = source
         # For speed alone: the product is of one month, and few of the fields are scored.
         settings["cams"]["first"] = settings["openaq"]["first"] = MONTH

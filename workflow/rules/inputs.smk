@@ -13,8 +13,8 @@ def source_files(source):
     def files(wildcards):
         section = config[source]
         if section["source"] == "nature_run":
-            kind = {"cams": "ads", "geoscf": "portal", "openaq": "openaq"}[source]
-            return f"{NATURE_RUN}/{kind}-{wildcards.year}-{wildcards.month}.sha256"
+            name = f"{kind_of_synthetic(source)}-{wildcards.year}-{wildcards.month}"
+            return f"{NATURE_RUN}/{name}.sha256"
         if section["source"] == "local" and source == "cams":
             return ancient(
                 section["path"].format(year=wildcards.year, month=wildcards.month)
@@ -22,6 +22,12 @@ def source_files(source):
         return []
 
     return files
+
+
+def kind_of_synthetic(source):
+    """What the nature run calls the files of a source: a folder, and the first word of a manifest's name."""
+    others = {"cams": "ads", "geoscf": "portal", "weather_stations": "weather"}
+    return others.get(source, source)
 
 
 def source_content(source):
@@ -47,14 +53,8 @@ def source_settings(source):
         if key not in ("first", "last", "max_missing")
     }
     if section["source"] == "nature_run":
-        section["path"] = (
-            f"{NATURE_RUN}/"
-            + {
-                "cams": "ads/{year}-{month}.nc",
-                "geoscf": "portal",
-                "openaq": "openaq",
-            }[source]
-        )
+        months = "/{year}-{month}.nc" if source == "cams" else ""
+        section["path"] = f"{NATURE_RUN}/{kind_of_synthetic(source)}{months}"
     return section
 
 

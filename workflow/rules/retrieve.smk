@@ -1,11 +1,11 @@
-"""Retrieve the three data sets, month by month: from the services, from local files, or from the nature run."""
+"""Retrieve the data sets, month by month: from the services, from local files, or from the nature run."""
 
 
 rule simulate_nature_run:
-    """Simulate a month of synthetic PM2.5 and write it as the three services would.
+    """Simulate a month of synthetic PM2.5 and its weather, and write them as the services would.
 
-    Out: hourly GEOS-CF files (ug m-3, 0.25°), a CAMS file (kg m-3, 0.75°, 3-hourly), OpenAQ files (µg/m³),
-    each set listed in a manifest; the truth (ug m-3, 0.25°, hourly instants); the state at the month's end.
+    Out: hourly GEOS-CF files (ug m-3, 0.25°), a CAMS file (kg m-3, 0.75°, 3-hourly), OpenAQ files (µg/m³), humidity and
+    wind (1, m s-1, 0.25°, hourly), weather stations, each set listed in a manifest; the truth (ug m-3, 0.25°, hourly instants); the state at the month's end.
     """
     input:
         unpack(restart_files),
@@ -13,6 +13,8 @@ rule simulate_nature_run:
         ads=f"{NATURE_RUN}/ads-{{year}}-{{month}}.sha256",
         portal=f"{NATURE_RUN}/portal-{{year}}-{{month}}.sha256",
         openaq=f"{NATURE_RUN}/openaq-{{year}}-{{month}}.sha256",
+        meteorology=f"{NATURE_RUN}/meteorology-{{year}}-{{month}}.sha256",
+        weather=f"{NATURE_RUN}/weather-{{year}}-{{month}}.sha256",
         truth=TRUTH,
         truth_checksum=sidecar(TRUTH),
         restart=f"{NATURE_RUN}/restart/{{year}}-{{month}}.npz",

@@ -11,6 +11,7 @@ from deepcams.sources.meteorology import fetch_month, retrieve_month
 
 with job_log(snakemake.log[0]):
     settings, region = snakemake.params.settings, snakemake.params.region
+    kind = "nature_run" if settings["source"] == "nature_run" else "local"  # what was fetched is local by then
     month = Month(int(snakemake.wildcards.year), int(snakemake.wildcards.month))
     out, max_missing = snakemake.output.fields, snakemake.config["geoscf"]["max_missing"]
     grid = refine(coarse_grid(Region(**region), snakemake.params.halo)) if region else None
@@ -18,5 +19,5 @@ with job_log(snakemake.log[0]):
     with workspace(out, [settings, region]) if settings["source"] == "portal" else nullcontext() as folder:
         if folder:
             path = fetch_month(month, grid, folder, snakemake.config["services"], max_missing)
-        retrieve_month("local", month, out, path=path, grid=grid, max_missing=max_missing)
+        retrieve_month(kind, month, out, path=path, grid=grid, max_missing=max_missing)
         write_sidecar(out)

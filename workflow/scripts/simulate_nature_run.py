@@ -1,4 +1,4 @@
-"""Simulate a month of the nature run and write it as the three services would (rule simulate_nature_run)."""
+"""Simulate a month of the nature run and write it as the services would (rule simulate_nature_run)."""
 
 import torch
 

@@ -22,6 +22,7 @@ from deepcams.config.networks import (
     usual_patch,
 )
 from deepcams.config.source_conditions import (
+    SOURCES,
     carried,
     eac4_record,
     geoscf_record,
@@ -216,7 +217,7 @@ def rows_have_latitudes(stage: str) -> Callable[..., list[str]]:
 
 
 CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
-    (("results", "cams.source", "geoscf.source", "openaq.source"), not_mixed),
+    (("results", *(f"{name}.source" for name in SOURCES)), not_mixed),
     (("region",), region_on_nodes),
     (("author.date",), real_date),
     (("cams.source", "cams.path"), local_has_path("cams")),

@@ -14,6 +14,7 @@ FIRST_GEOSCF, LAST_GEOSCF, FIRST_GEOSCF_V2 = "2018-01", "2025-12", "2025-09"
 VERSION_2 = "aqc_tavg_1hr_glo_L1440x721_slv"
 MOST_OPENDAP_NODES = 400_000  # of the fine grid, halo included; the server suffers from more
 PRODUCTION_ROOT = "results"
+SOURCES = ("cams", "geoscf", "openaq", "meteorology", "weather_stations")
 SYNTHETIC_ROOTS = ("results/demo", "results/tiny")
 
 
@@ -131,15 +132,15 @@ def local_has_path(name: str) -> Callable[[str, str | None], list[str]]:
     return condition
 
 
-def not_mixed(results: str, cams: str, geoscf: str, openaq: str) -> list[str]:
-    """Synthetic and real data never meet, neither in one run nor in one folder."""
-    synthetic = [source == "nature_run" for source in (cams, geoscf, openaq)]
+def not_mixed(results: str, *sources: str) -> list[str]:
+    """Synthetic and real data never meet, neither in one run nor in one folder. sources : in the order of SOURCES."""
+    synthetic = [source == "nature_run" for source in sources]
     root = posixpath.normpath(results)
-    given = f"cams {cams}, geoscf {geoscf}, openaq {openaq}"
     if any(synthetic) and not all(synthetic):
+        given = ", ".join(f"{name} {source}" for name, source in zip(SOURCES, sources, strict=True))
         return [
-            f"cams.source, geoscf.source, openaq.source: synthetic and real data mixed ({given}); "
-            "allowed: nature_run for all three, or for none."
+            f"{', '.join(f'{name}.source' for name in SOURCES)}: synthetic and real data mixed ({given}); "
+            "allowed: nature_run for all five, or for none."
         ]
     if all(synthetic) and _is_production_root(root):
         return [

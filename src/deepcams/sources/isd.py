@@ -19,7 +19,7 @@ from isal import igzip, igzip_lib
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region
-from deepcams.sources.checks import kind_of, refuse_kind
+from deepcams.sources.checks import kind_of, magic, refuse_kind, some
 from deepcams.sources.openaq import places_inside
 from deepcams.sources.stations import times_as_text, write_csv
 
@@ -66,15 +66,18 @@ class Station:
 def retrieve_month(source: str, month: Month, *, path: str | Path, region: Region | None = None) -> pd.DataFrame:
     """Weather of a month at the stations in `region` (None: everywhere).
 
-    source : local.  path : a folder laid out like NOAA's server, with isd-history.csv and isd-lite/{year}/.
+    source : local or nature_run.  path : a folder laid out like NOAA's server, with isd-history.csv and
+    isd-lite/{year}/; the nature run's holds one such folder a month (2018-01), whose files are of that month alone.
     Returns the table: station, name, country (str; FIPS), latitude, longitude (degrees), elevation (m), time
     (datetime64[s] UTC), temperature, dew_point (degree Celsius), relative_humidity (1, at most 1), wind_speed (m s-1),
     wind_direction (degree, 0 for calm), float64 with NaN for missing; ordered by station and time; without a row, and
     with a warning, where the region has none. Raises DeepcamsError for broken files and for a month without any.
     """
-    if source != "local":
-        raise DeepcamsError(f"weather_stations.source {source!r} is not a kind of local files: these are local.")
-    root = Path(path)
+    if source not in ("local", "nature_run"):
+        raise DeepcamsError(
+            f"weather_stations.source {source!r} is not a kind of local files: these are local and nature_run."
+        )
+    root = Path(path) / str(month) if source == "nature_run" else Path(path)
     try:
         text = (root / HISTORY).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -118,6 +121,24 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     starts = range(0, max(len(table), 1), _PART)
     parts = (table.iloc[at : at + _PART] for at in starts)
     write_csv((part.assign(time=times_as_text(part["time"])) for part in parts), path)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read what `write_table` wrote, types included. Raises DeepcamsError if the file is damaged or another one."""
+    if magic(path) != "gzip":
+        raise _refused(path, "it is not compressed with gzip")
+    numbers = COLUMNS[COLUMNS.index("time") + 1 :] + ["latitude", "longitude", "elevation"]
+    types = dict.fromkeys(("station", "name", "country", "time"), str) | dict.fromkeys(numbers, "float64")
+    try:
+        table = pd.read_csv(
+            path, compression="gzip", dtype=types, keep_default_na=False, na_values={name: [""] for name in numbers}
+        )  # NA is Netherlands Antilles
+        if list(table.columns) != COLUMNS:
+            raise _refused(path, f"its columns are {some(list(table.columns))}")
+        times = table["time"].str.removesuffix("Z").to_numpy(dtype=object).astype("datetime64[s]")
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ParserError: ValueError
+        raise _refused(path, str(error)) from error
+    return table.assign(time=times)
 
 
 def active_stations(history: str, month: Month, region: Region | None, name: str) -> list[Station]:
@@ -219,3 +240,7 @@ def _place(row: dict[str, str]) -> tuple[float, float]:
     if not (abs(latitude) <= 90 and abs(longitude) <= 180) or (latitude == 0 and longitude == 0):
         return np.nan, np.nan
     return latitude, longitude
+
+
+def _refused(path: str | Path, reason: str) -> DeepcamsError:
+    return DeepcamsError(f"{path} is no whole table of weather: {reason}. Delete it and run the workflow again.")

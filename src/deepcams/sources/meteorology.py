@@ -7,21 +7,18 @@ components, so it is somewhat below the mean of the speeds.
 from dataclasses import dataclass
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
-from deepcams.files import layout
-from deepcams.files.atomic import atomic_path
 from deepcams.files.link import link
-from deepcams.files.netcdf import Encoding
-from deepcams.grid.nodes import Grid, describe
+from deepcams.grid.nodes import Grid
 from deepcams.progress import progress
-from deepcams.sources.checks import require_same_origin, some
+from deepcams.sources.checks import require_same_origin
 from deepcams.sources.delivered import Field
 from deepcams.sources.geoscf import MonthFiles, read_hour, survey_month
 from deepcams.sources.geoscf_names import METEOROLOGY, version_of
+from deepcams.sources.meteorology_file import FIELDS, MonthWriter, cut_month, require_month
 
 COLLECTION = METEOROLOGY
 
@@ -44,20 +41,6 @@ QUANTITIES = (
     Quantity("the eastward wind", ("U10M", "u10m"), "m s-1", -120.0, 120.0),
     Quantity("the northward wind", ("V10M", "v10m"), "m s-1", -120.0, 120.0),
 )
-FIELDS = {
-    "relative_humidity": {
-        "standard_name": "relative_humidity",
-        "long_name": "relative humidity near the surface, GEOS-CF",
-        "units": "1",
-        "cell_methods": "time: mean (interval: 1 hour)",
-    },
-    "wind_speed": {
-        "standard_name": "wind_speed",
-        "long_name": "speed of the hourly mean wind at 10 m, GEOS-CF",
-        "units": "m s-1",
-        "cell_methods": "time: mean (interval: 1 hour)",
-    },
-}
 
 
 def fetch_month(month: Month, grid: Grid | None, folder: str | Path, services: dict, max_missing: float) -> Path:
@@ -82,17 +65,21 @@ def retrieve_month(
 ) -> None:
     """Read the hourly files of a month below `path` and write relative humidity and wind speed to `out`.
 
-    source : local (also for what was fetched).  grid : the fine box to cut out; None keeps what the files hold.
+    source : local (also for what was fetched) or nature_run, whose months are whole files below `path`.
+    grid : the fine box to cut out; None keeps what the files hold.
     max_missing : fraction of the hours that may be missing; they become NaN and are listed in `missing_hours`.
     The file holds relative_humidity (1) and wind_speed (m s-1), (time, latitude, longitude) float32, hourly; a day is
-    in memory at a time. Where `path` holds the month as such a file (2018-01.nc), `out` becomes a link to it.
+    in memory at a time. Where a local `path` holds the month as such a file (2018-01.nc), `out` becomes a link to it.
     Raises DeepcamsError for more missing hours than that, and for damaged or wrong files.
     """
+    own = Path(path) / f"{month}.nc"
+    if source == "nature_run":
+        cut_month(own, month, out, grid)
+        return
     if source != "local":
         raise DeepcamsError(f"meteorology.source {source!r} is not known.")
-    own = Path(path) / f"{month}.nc"
     if own.is_file():
-        _require_month(own, month, grid)
+        require_month(own, month, grid)
         link(own, out)
         return
     files = survey_month(path, month, COLLECTION, max_missing)
@@ -103,23 +90,18 @@ def retrieve_month(
         "title": f"GEOS-CF hourly relative humidity and wind speed, {month}",
         "collection": COLLECTION,
         "geoscf_version": version_of(COLLECTION),
+        "missing_hours": " ".join(str(time) for time in files.missing) or "none",
     }
     if synthetic:
         attributes["synthetic"] = synthetic
-    try:
-        with atomic_path(out) as temporary, netCDF4.Dataset(temporary, "w") as dataset:
-            variables = _create(dataset, files.times, there, attributes)
-            days = np.array_split(np.arange(len(files.times)), np.arange(24, len(files.times), 24))
-            for day in progress(days, f"read meteorology {month}", "hours", size=len):
-                fields = {name: np.full((len(day), *first.shape), np.nan, np.float32) for name in FIELDS}
-                for place, index in enumerate(day):
-                    if files.paths[index] is not None:
-                        _fill(fields, place, files, int(index), there, origin)
-                for name, values in fields.items():
-                    variables[name][day[0] : day[-1] + 1] = values
-            dataset.missing_hours = " ".join(str(time) for time in files.missing) or "none"
-    except RuntimeError as error:  # the netCDF library hides what the system said
-        raise DeepcamsError(f"{out} could not be written ({error}). Check whether the disk is full.") from error
+    with MonthWriter(out, files.times, there, attributes, "GEOS-CF") as target:
+        days = np.array_split(np.arange(len(files.times)), np.arange(24, len(files.times), 24))
+        for day in progress(days, f"read meteorology {month}", "hours", size=len):
+            fields = {name: np.full((len(day), *first.shape), np.nan, np.float32) for name in FIELDS}
+            for place, index in enumerate(day):
+                if files.paths[index] is not None:
+                    _fill(fields, place, files, int(index), there, origin)
+            target.write(int(day[0]), fields)
 
 
 def _fill(fields: dict, place: int, files: MonthFiles, index: int, grid: Grid, origin: dict) -> None:
@@ -143,42 +125,3 @@ def _check_range(frame: np.ndarray, source: Field, where: str, quantity: Quantit
             f"{source.units!r}, where {quantity.lowest:g} to {quantity.highest:g} is possible. Check where the file "
             "comes from and correct its `units` attribute."
         )
-
-
-def _create(dataset: netCDF4.Dataset, times: np.ndarray, grid: Grid, attributes: dict) -> dict[str, netCDF4.Variable]:
-    dataset.setncatts(attributes)
-    axes = {"time": layout.to_hours(times), "latitude": grid.latitude, "longitude": grid.longitude}
-    for name, values in axes.items():
-        dataset.createDimension(name, len(values))
-        variable = dataset.createVariable(name, "f8", (name,))
-        variable.setncatts(layout.COORDINATE_ATTRIBUTES[name])
-        variable[:] = values
-    encoding = {"zlib": True, "complevel": 1, "chunksizes": Encoding().chunk(grid), "fill_value": np.float32(np.nan)}
-    variables = {}
-    for name, about in FIELDS.items():
-        variables[name] = dataset.createVariable(name, "f4", layout.DIMENSIONS, **encoding)
-        variables[name].setncatts(about)
-    return variables
-
-
-def _require_month(file: Path, month: Month, grid: Grid | None) -> None:
-    """Raise DeepcamsError unless the file is a month as this module writes it, on `grid`."""
-    expected = month.mid_hours()
-    try:
-        with netCDF4.Dataset(file) as dataset:
-            lacking = [name for name in FIELDS if name not in dataset.variables]
-            times = layout.from_hours(dataset["time"][:].filled()) if not lacking else expected
-            latitude, longitude = (dataset[name][:].filled() for name in ("latitude", "longitude"))
-    except (OSError, RuntimeError, IndexError) as error:
-        raise DeepcamsError(f"{file} is no month of meteorology ({error}). Delete it and make it again.") from error
-    wrong = None
-    if lacking:
-        wrong = f"holds no {some(lacking)}"
-    elif not np.array_equal(times[: len(expected)], expected) or len(times) > len(expected) + 1:
-        wrong = f"does not hold the hours of {month}"
-    elif grid is not None and not (
-        np.array_equal(latitude, grid.latitude) and np.array_equal(longitude, grid.longitude)
-    ):
-        wrong = f"is of another area than {describe(grid)}"
-    if wrong:
-        raise DeepcamsError(f"{file} {wrong}. Make it again with these settings, or move it away.")

@@ -83,7 +83,7 @@ def sources(seed: int, grid: Grid) -> Sources:
 @lru_cache(maxsize=2)
 def _global_sources(seed: int) -> tuple[np.ndarray, ...]:
     globe = fine_globe()
-    lat, lon = globe.latitude[:, None], globe.longitude[None]
+    lat = globe.latitude[:, None]
     generator = np.random.default_rng([seed, 202])
     solid = geography.land_mask(globe)
     land = ndimage.gaussian_filter(solid.astype(np.float32), 0.6, mode=("nearest", "wrap"))
@@ -93,10 +93,7 @@ def _global_sources(seed: int) -> tuple[np.ndarray, ...]:
     people = 0.030 * factor[geography.country_index(globe)] * people**0.78
     patches = noise(generator, 1.2) + 0.8 * noise(generator, 6.0)
     people = people * np.exp(0.5 * noise(generator, 0.8))
-    dust = np.zeros(globe.shape, np.float32)
-    for south, north, west, east, strength in DESERTS:
-        inside = np.minimum(np.minimum(lat - south, north - lat), np.minimum(lon - west, east - lon))
-        dust += strength / (1 + np.exp(-inside.clip(-20, 20) / 0.8))
+    dust = deserts(globe)
     arid = np.clip(dust, 0, 1)
     dust = dust * solid * np.exp(1.1 * patches - 0.7)
     warmth = np.exp(-((lat / 38) ** 4))
@@ -111,6 +108,16 @@ def _global_sources(seed: int) -> tuple[np.ndarray, ...]:
     for field in fields:  # one value at each pole
         field[0], field[-1] = field[0].mean(), field[-1].mean()
     return tuple(fields)
+
+
+def deserts(grid: Grid) -> np.ndarray:
+    """How strong a desert there is, 0 in most places, 1 in the Sahara: (H, W) float32."""
+    lat, lon = grid.latitude[:, None], ((grid.longitude + 180) % 360 - 180)[None]
+    out = np.zeros(grid.shape, np.float32)
+    for south, north, west, east, strength in DESERTS:
+        inside = np.minimum(np.minimum(lat - south, north - lat), np.minimum(lon - west, east - lon))
+        out += strength / (1 + np.exp(-inside.clip(-20, 20) / 0.8))
+    return out
 
 
 def noise(generator: np.random.Generator, width: float) -> np.ndarray:

@@ -11,6 +11,7 @@ a restart is the run itself.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
 from deepcams.grid.nodes import FACTOR, Grid, Region, coarse_grid, refine
 from deepcams.sources.nature_run import emissions
-from deepcams.sources.nature_run.winds import Weather, hours_since_epoch, season
+from deepcams.sources.nature_run.winds import Weather, hours_since_epoch, season, washout
 
 FLOOR = 0.22  # ug m-3, the clean air that is always there
 EARTH = 6.371e6  # m
@@ -36,6 +37,14 @@ def domain(region: Region | None, margin_degrees: float) -> tuple[Grid, Grid]:
     """The box of the run, `region` widened by at least `margin_degrees`, or the globe: (coarse, fine) grids."""
     coarse = coarse_grid(region, halo=int(np.ceil(margin_degrees / 0.75 - 1e-9)) if region else 0)
     return coarse, refine(coarse)
+
+
+class Air(NamedTuple):
+    """The weather of an hour on the fine nodes, float32."""
+
+    wind: torch.Tensor  # (3, H, W) m/s, Cartesian, tangent to the sphere
+    rain: torch.Tensor  # (H, W) per hour, what it washes out
+    moisture: torch.Tensor  # (H, W), see Weather.moisture
 
 
 class NatureRun:
@@ -68,6 +77,7 @@ class NatureRun:
         self.inflow = torch.from_numpy(_climatology(self.seed, self.grid))
         self.state = self.inflow.clone()
         self._hour: np.datetime64 | None = None
+        self._air: tuple[np.datetime64, Air] | None = None
 
     def field(self) -> np.ndarray:
         """Surface PM2.5 now: (H, W) float32, ug m-3, north to south."""
@@ -95,6 +105,17 @@ class NatureRun:
         self._poles(moved)
         self.state = moved
         self.time = self.time + np.timedelta64(self.step_minutes, "m")
+
+    def air(self, hour: np.datetime64) -> Air:
+        """The weather of the hour that begins at `hour`, whatever the state's time; the last one is kept."""
+        hour = hour.astype("datetime64[h]")
+        if self._air is None or self._air[0] != hour:
+            middle = hour.astype("datetime64[s]") + HALF_HOUR
+            wind = self._fine(self.weather.wind(middle).permute(2, 0, 1))
+            moisture = self.weather.moisture(middle)
+            rain, moisture = (self._fine(field[None])[0] for field in (washout(moisture), moisture))
+            self._air = hour, Air(wind, rain, moisture)
+        return self._air[1]
 
     def run_until(self, time: np.datetime64) -> None:
         """Step until `time`, which must be a whole number of steps ahead."""
@@ -144,10 +165,9 @@ class NatureRun:
             return
         self._hour = hour
         middle = hour.astype("datetime64[s]") + HALF_HOUR
-        wind = self._fine(self.weather.wind(middle).permute(2, 0, 1))
+        wind, rain, _ = self.air(hour)
         self.departure = self._departure(wind)
         speed = (wind[0] ** 2 + wind[1] ** 2 + wind[2] ** 2).sqrt()  # linalg.vector_norm is ten times slower here
-        rain = self._fine(self.weather.rain(middle)[None])[0]
         hours = hours_since_epoch(middle)
         gust = (speed - 5.0).clamp_min(0)
         emission = self.maps["sea"] * (0.012 + 0.0011 * speed * speed)

@@ -100,8 +100,8 @@ class Weather:
         wind += _trades(latitude, itcz)[:, None] * north
         return wind.reshape(*self.grid.shape, 3)
 
-    def rain(self, time: np.datetime64) -> torch.Tensor:
-        """Washout rate, per hour: (H, W) float32, nought in most places at any time."""
+    def moisture(self, time: np.datetime64) -> torch.Tensor:
+        """How moist the air is: (H, W) float32, -1.3 ± 1 in most places, above nought where it rains."""
         hours = hours_since_epoch(time)
         value, _ = _field(self.place, self.rain_waves, RAIN, hours, with_gradient=False)
         latitude = torch.asin(self.place[:, 2].clamp(-1, 1))
@@ -109,7 +109,16 @@ class Weather:
         wet = 0.9 * torch.exp(-(((latitude - itcz) / 0.14) ** 2)) + 0.75 * torch.exp(
             -(((latitude.abs() - 0.92) / 0.3) ** 2)
         )
-        return (0.15 * torch.sigmoid(5 * (value - 1.8 + wet))).reshape(self.grid.shape)
+        return (value - 1.8 + wet).reshape(self.grid.shape)
+
+    def rain(self, time: np.datetime64) -> torch.Tensor:
+        """Washout rate, per hour: (H, W) float32, nought in most places at any time."""
+        return washout(self.moisture(time))
+
+
+def washout(moisture: torch.Tensor) -> torch.Tensor:
+    """What rain takes away, per hour, where the air is that moist: same shape."""
+    return 0.15 * torch.sigmoid(5 * moisture)
 
 
 def _waves(band: Band, generator: np.random.Generator) -> dict[str, np.ndarray]:

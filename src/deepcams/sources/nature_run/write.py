@@ -1,4 +1,4 @@
-"""A month of the nature run as a local mirror of the three services, with its truth and the state it ended in."""
+"""A month of the nature run as a local mirror of the services, with its truth and the state it ended in."""
 
 import os
 from collections.abc import Iterable
@@ -14,8 +14,11 @@ from deepcams.files.netcdf import Encoding, FieldWriter
 from deepcams.grid.nodes import Grid, Region, coarse_grid, locate, refine
 from deepcams.progress import progress
 from deepcams.sources.nature_run.delivery import Portal, spectral_sample, write_ads
+from deepcams.sources.nature_run.near_ground import Ground
 from deepcams.sources.nature_run.simulate import NatureRun, synthetic_label
 from deepcams.sources.nature_run.stations import Station, make_stations, write_day, write_locations
+from deepcams.sources.nature_run.weather_files import MeteorologyWriter
+from deepcams.sources.nature_run.weather_stations import FEWEST, WeatherRecords, make_weather_stations
 
 
 def write_month(
@@ -30,12 +33,13 @@ def write_month(
     stations: int,
     restart_in: str | Path | None = None,
 ) -> None:
-    """Simulate `month` and write everything the three services would have of it below `root`.
+    """Simulate `month` and write everything the services would have of it below `root`.
 
     GEOS-CF hourly means and instants (with the next month's first), one CAMS file, OpenAQ's day files, the truth
-    (hourly instants with the next month's first), the restart, and a manifest per service. `restart_in` is the previous
-    month's restart: the run goes on from there exactly; without it, it starts at least a day (`spin_up_days`) early.
-    The run goes on for a day after the month, so that every local day that begins in the month is whole.
+    (hourly instants with the next month's first), humidity and wind (hourly means with the next month's first), half as
+    many weather stations in a folder of this month, the restart, and a manifest per service. `restart_in` is the
+    previous month's restart: the run goes on from there exactly; without it, it starts at least a day (`spin_up_days`)
+    early. The run goes on for a day after the month, so that every local day that begins in the month is whole.
     Raises DeepcamsError if the restart is of another run or time.
     """
     root = Path(root)
@@ -52,13 +56,22 @@ def write_month(
     node = (np.array([rows.start + s.row for s in places]), columns[[s.column for s in places]])
     write_locations(root / "openaq" / "locations.json", places, label)
 
+    ground = Ground(run)
+    weather_places = make_weather_stations(seed, max(stations // 2, FEWEST), inner)
+    weather_node = (np.array([rows.start + s.row for s in weather_places]), columns[[s.column for s in weather_places]])
+    weather = WeatherRecords(root / "weather" / str(month), month, weather_places, weather_node, ground)
+    weather.add(ground.at(month.start - HOUR))
+
     first = run.time if restart_in else month.start - DAY
     hours = np.arange(run.time, month.end + DAY, HOUR)
     heard = np.zeros((int((month.end + DAY - first) / HOUR), len(places)))
     analyses: list[np.ndarray] = []
     portal = Portal(root, run.grid, label)
     files: list[Path] = []
-    with _truth(root / "truth" / f"{month}.nc", month, run.grid, label) as truth:
+    with (
+        _truth(root / "truth" / f"{month}.nc", month, run.grid, label) as truth,
+        MeteorologyWriter(root / "meteorology" / f"{month}.nc", month, run.grid, label) as meteorology,
+    ):
         block: list[np.ndarray] = []
         for hour in progress(hours, f"Nature run {month}", "hour"):
             if hour == month.end:
@@ -72,16 +85,22 @@ def write_month(
             files.append(portal.write(hour + HALF_HOUR, mean, mean=True))
             if is_analysis(np.array([hour]))[0]:
                 analyses.append(spectral_sample(instant, run.grid, run.coarse))
+            near_ground = ground.at(hour)
+            meteorology.add(near_ground)
+            weather.add(near_ground)
             block.append(instant)
             if len(block) == 24 or hour == month.end:
                 truth.write(int((hour - month.start) / HOUR) + 1 - len(block), np.stack(block))
                 block = []
     write_ads(root / "ads" / f"{month}.nc", month.analyses(), np.stack(analyses), run.coarse, label)
     records = _write_records(root / "openaq", places, heard, first, month.end, seed)
+    weather_files = weather.write(label)
     os.sync()  # once for thousands of small files; the manifests, which vouch for them, come after
     _manifest(root, f"ads-{month}", [root / "ads" / f"{month}.nc"])
     _manifest(root, f"portal-{month}", files)
     _manifest(root, f"openaq-{month}", [root / "openaq" / "locations.json", *records])
+    _manifest(root, f"meteorology-{month}", [root / "meteorology" / f"{month}.nc"])
+    _manifest(root, f"weather-{month}", weather_files)
 
 
 def hourly(run: NatureRun) -> tuple[np.ndarray, np.ndarray]:
