@@ -1,14 +1,17 @@
-"""Make the small geography package data (src/deepcams/geography/) from public-domain Natural Earth data.
+"""Make the small geography package data (src/deepcams/geography/) from Natural Earth and Terrain Tiles.
 
-Not part of the workflow: run once, its output is in the repository. Needs shapely, and three downloads in one folder:
+Not part of the workflow: run once, its output is in the repository. Needs shapely, and four downloads in one folder:
 
     pip download --no-deps geopandas==0.14.4 iso3166      # Natural Earth 1:110m population and cities; ISO codes
+    pip download --no-deps pvlib==0.16.1                  # heights of Terrain Tiles at 5'
     npm pack world-atlas@2.0.2                            # Natural Earth 1:50m land and countries as TopoJSON
     python tools/make_geography.py FOLDER
+    python tools/make_geography.py FOLDER elevation       # elevation.npz alone, on the land that is there
 """
 
 import csv
 import importlib.util
+import io
 import json
 import re
 import struct
@@ -20,8 +23,8 @@ from itertools import chain
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import h5py
 import numpy as np
-import shapely
 from scipy import ndimage
 
 OUT = Path(__file__).resolve().parents[1] / "src" / "deepcams" / "geography"
@@ -125,7 +128,7 @@ DENSE = [
 
 
 def main(folder: Path) -> None:
-    """Read the downloads in `folder`, write geography.npz, cities.csv and SOURCES.md."""
+    """Read the downloads in `folder`, write geography.npz, cities.csv and elevation.npz."""
     with tarfile.open(next(folder.glob("world-atlas-*.tgz"))) as atlas:
         land = json.load(atlas.extractfile("package/land-50m.json"))
         countries = json.load(atlas.extractfile("package/countries-50m.json"))
@@ -172,10 +175,49 @@ def main(folder: Path) -> None:
         writer.writerow(["name", "country", "latitude", "longitude", "millions", "timezone", "utc_offset_minutes"])
         writer.writerows(cities)
     print(f"{len(cities)} cities, {len(offsets) - 1} coast lines of {len(lines)} points, land {mask.mean():.3f}")
+    write_elevation(folder, mask)
+
+
+def write_elevation(folder: Path, land: np.ndarray) -> None:
+    """Write elevation.npz: mean height of the land around each node of `land`, (721, 1440) int16 in steps of 10 m.
+
+    Heights at 5', in levels of 28 m from -450 m, 255 for water and, south of 85°S, for nothing: there the last row goes
+    over into its mean at the pole. Land of which the tiles have no height (lakes) is as high as the nearest land.
+    """
+    wheel = zipfile.ZipFile(next(folder.glob("pvlib-0.16.1*.whl")))
+    with h5py.File(io.BytesIO(wheel.read("pvlib/data/Altitude.h5"))) as file:
+        levels = file["Altitude"][...]
+    known = levels != 255
+    share, total = around_nodes(known.astype(float)), around_nodes(np.where(known, levels * 28.0 - 450, 0))
+    height = total / np.maximum(share, 1e-9)
+    there = land & (share > 0)
+    there[LATITUDE < -85] = False
+    last = int(np.flatnonzero(LATITUDE >= -85)[-1])
+    row = np.where(there[last], height[last], 0.0)
+    for n in range(last + 1, 721):
+        near = (720 - n) / (720 - last)
+        height[n], there[n] = near * row + (1 - near) * row.mean(), True
+    index = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)
+    height = np.where(land, height[tuple(index)], 0.0)
+    icy = np.abs(LATITUDE) > 60  # there the tiles have the rock below the ice in places, and land below the sea nowhere
+    height[icy] = np.maximum(height[icy], 0)
+    np.savez_compressed(OUT / "elevation.npz", tens=np.rint(height / 10).astype(np.int16))
+    print(f"heights of {there.mean():.3f} of the globe, {height.min():.0f} to {height.max():.0f} m")
+
+
+def around_nodes(field: np.ndarray) -> np.ndarray:
+    """Means over 0.25° around the fine nodes, of a field at 5' (2160, 4320) whose cells have the nodes at corners."""
+    weights = np.array([0.5, 1, 1, 0.5]) / 3
+    rows = np.pad(field, ((2, 2), (0, 0)), "edge")
+    rows = sum(w * rows[k : k + 2161] for k, w in enumerate(weights))[::3]
+    columns = np.pad(rows, ((0, 0), (2, 2)), "wrap")
+    return sum(w * columns[:, k : k + 4320] for k, w in enumerate(weights))[:, ::3]
 
 
 def rasterise(topology: dict, shape: dict, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Which nodes lie in a TopoJSON geometry: (721, 1440) bool."""
+    import shapely
+
     inside = np.zeros(x.shape, bool)
     arcs = shape["arcs"] if shape["type"] == "MultiPolygon" else [shape["arcs"]]
     for rings in arcs:
@@ -213,6 +255,8 @@ def ring(topology: dict, indices: list[int]) -> np.ndarray:
 
 def coast_polylines(land: dict) -> tuple[np.ndarray, np.ndarray]:
     """Coastlines as one (N, 2) int16 array in hundredths of a degree, and where each line starts."""
+    import shapely
+
     lines = []
     for index in range(len(land["arcs"])):
         points = decode(land, index)
@@ -358,4 +402,8 @@ def read_points(content: bytes) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[2:] == ["elevation"]:
+        with np.load(OUT / "geography.npz") as archive:
+            write_elevation(Path(sys.argv[1]), np.unpackbits(archive["land"])[: 721 * 1440].reshape(721, 1440) > 0)
+    else:
+        main(Path(sys.argv[1]))

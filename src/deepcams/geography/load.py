@@ -1,7 +1,8 @@
-"""Land, coasts, countries, people and cities on the nodes of the grids: small, embedded, public-domain.
+"""Land, heights, coasts, countries, people and cities on the nodes of the grids: small, embedded, open.
 
-The data are Natural Earth's (public domain; 1:50m land and countries, 1:110m population and cities), put on the 0.25°
-nodes by tools/make_geography.py. How people spread inside a country is invented there. See SOURCES.md beside this file.
+The data are Natural Earth's (public domain; 1:50m land and countries, 1:110m population and cities) and, for heights,
+Terrain Tiles' (open, to be attributed), put on the 0.25° nodes by tools/make_geography.py. How people spread inside a
+country is invented there. See SOURCES.md beside this file.
 """
 
 import csv
@@ -50,6 +51,15 @@ class Place:
 def land_mask(grid: Grid) -> np.ndarray:
     """Which nodes of `grid` are land (lakes included): (H, W) bool."""
     return _on(_unpacked(), grid)
+
+
+def elevation(grid: Grid) -> np.ndarray:
+    """Mean height of the land around the nodes of `grid`, m above the sea, 0 over the sea: (H, W) float32.
+
+    In steps of 10 m, good to some tens of metres where the land is flat. Greenland is without its ice, as is the coast
+    of Antarctica.
+    """
+    return 10 * _on(_heights(), grid).astype(np.float32)
 
 
 def population(grid: Grid) -> np.ndarray:
@@ -158,6 +168,12 @@ def _on(field: np.ndarray, grid: Grid) -> np.ndarray:
 def _data() -> dict[str, np.ndarray]:
     with (files("deepcams.geography") / "geography.npz").open("rb") as stream, np.load(stream) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+@cache
+def _heights() -> np.ndarray:
+    with (files("deepcams.geography") / "elevation.npz").open("rb") as stream, np.load(stream) as archive:
+        return archive["tens"]
 
 
 @cache
