@@ -112,3 +112,12 @@ def hour_status(hours: np.ndarray, first: np.datetime64, last: np.datetime64) ->
     status[np.isin(hour_of_day, (10, 11, 22, 23))] = ACROSS_WINDOWS
     status[(hours < first) | (hours > last)] = MISSING
     return status.astype(np.int8)
+
+
+def zone_hours(longitude: np.ndarray) -> np.ndarray:
+    """Hours that the clock of each nautical time zone is ahead of UTC: degrees (n,) → (n,) int64 in -12 … 12.
+
+    Of the longitude brought into -180 … 180, so that it does not matter how that is written; 180° itself is -180°.
+    """
+    wrapped = (np.asarray(longitude, dtype=np.float64) + 180) % 360 - 180
+    return np.rint(wrapped / 15).astype(np.int64)

@@ -16,6 +16,7 @@ LAYERS = [
     {"sources", "models"},
     {"inference", "training"},
     {"validation", "product"},
+    {"fusion"},
     {"report"},
     {"cli"},
 ]
