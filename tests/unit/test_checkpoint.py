@@ -10,6 +10,7 @@ from deepcams.grid.nodes import Grid
 from deepcams.models import catalogue
 from deepcams.models.checkpoint import load, read, save, untrained
 from deepcams.models.frames import SpatialFrames, TemporalFrames
+from deepcams.models.fusion_frames import FusionFrames
 
 SETTINGS = {"network": "least_squares", "training": {"steps": 10, "learning_rate": 0.001}}
 SIZES = {
@@ -18,7 +19,12 @@ SIZES = {
     ("spatial", "abpn"): {"features": 2, "recipe": "corrected"},
     ("spatial", "pixel_shuffle"): {"features": 4, "recipe": "corrected"},
     ("spatial", "least_squares"): {"recipe": "corrected"},
+    ("fusion", "pointconv_unetpp"): {
+        **{"features": 2, "recipe": "corrected", "background": "none", "reading": "corrected"},
+        **{"variables": ["wind_speed"], "static": ["land"]},
+    },
 }
+RUNNERS = {"temporal": TemporalFrames, "spatial": SpatialFrames, "fusion": FusionFrames}
 BOX = Grid(60 - 0.75 * np.arange(8), 0.75 * np.arange(10), 0.75)
 PROVENANCE = {"code": "abc", "months": ["2018-01", "2018-02"], "history": [{"step": 0, "loss": 0.5}]}
 
@@ -75,6 +81,9 @@ def result(stage, network):
     frames = np.random.default_rng(1).gamma(1, 15, (2, *BOX.shape)).astype(np.float32)
     if stage == "spatial":
         return network.refine(frames, BOX)
+    if stage == "fusion":
+        valid = (np.random.default_rng(2).random((2, *BOX.shape)) < 0.3).astype(np.float32)
+        return network.estimate((frames[0], valid[0]), {"wind_speed": (frames[1], valid[1])}, [valid[1]], BOX)
     return network.between(*frames, (1 / 3, 2 / 3), BOX, np.datetime64("2019-07-01T12:00"))
 
 
@@ -83,7 +92,7 @@ def result(stage, network):
 def test_a_network_that_learns_is_the_same_bit_by_bit_after_saving_and_loading(tmp_path, stage, name, recipe):
     module, settings = trained(stage, name, recipe=recipe)
     path = keep(tmp_path / "model.safetensors", stage, name, module, settings)
-    expected = result(stage, {"temporal": TemporalFrames, "spatial": SpatialFrames}[stage](module))
+    expected = result(stage, RUNNERS[stage](module))
     np.testing.assert_array_equal(result(stage, load(path, stage)), expected)
     other = catalogue.build(stage, name, None, settings)
     assert np.abs(result(stage, other) - expected).max() > 0.01
@@ -146,6 +155,7 @@ def test_missing_unknown_and_misshapen_tensors_are_named():
 def test_settings_that_are_missing_are_named(tmp_path, stage, name):
     module, settings = trained(stage, name)
     needed = {"xvfi": ("features", "levels", "recipe"), "abpn": ("features", "recipe"), "least_squares": ()}
+    needed["pointconv_unetpp"] = tuple(SIZES["fusion", "pointconv_unetpp"])
     for key in needed.get(name, ("features",)):
         less = {other: value for other, value in settings.items() if other != key}
         path = keep(tmp_path / "model.safetensors", stage, name, module, less)

@@ -17,7 +17,10 @@ THIRDS = (1 / 3, 2 / 3)
 GRID = coarse_grid(Region(30.0, 0.0, 27.0, 5.25))
 TIME = np.datetime64("2019-07-01T12:00")
 # What networks that learn must be told; others do not look at it.
-SETTINGS = {"features": 4, "levels": 1, "recipe": "corrected"}
+SETTINGS = {
+    **{"features": 4, "levels": 1, "recipe": "corrected"},
+    **{"variables": ["wind_speed"], "static": ["land"], "background": "none", "reading": "corrected"},
+}
 
 
 def between(name, fractions=THIRDS):
@@ -72,7 +75,7 @@ def test_every_network_of_the_catalogue_can_be_built():
     for stage in catalogue.stages():
         for name in catalogue.names(stage):
             network = catalogue.build(stage, name, None, SETTINGS)
-            assert callable(getattr(network, {"temporal": "between", "spatial": "refine"}[stage]))
+            assert callable(getattr(network, {"temporal": "between", "spatial": "refine", "fusion": "estimate"}[stage]))
             assert isinstance(network.halo, int)
             assert all(module.startswith("deepcams.models.") for module in catalogue.modules_of(stage, name))
             assert catalogue.learns(stage, name) == (catalogue.trainer_of(stage, name) is not None)
@@ -86,9 +89,13 @@ def test_every_network_does_what_its_stage_asks_for(stage):
         if stage == "temporal":
             found = network.between(*field, THIRDS, GRID, TIME)
             assert found.shape == (2, *GRID.shape)
-        else:
+        elif stage == "spatial":
             found = network.refine(field, GRID)
             assert found.shape == (2, *refine(GRID).shape)
+        else:
+            everywhere = np.ones(GRID.shape, np.float32)
+            found = network.estimate((field[0], everywhere), {"wind_speed": (field[1], everywhere)}, [everywhere], GRID)
+            assert found.shape == GRID.shape
         assert found.dtype == np.float32 and np.isfinite(found).all(), name
 
 
@@ -96,7 +103,8 @@ def test_networks_that_learn_are_run_by_code_that_counts_as_theirs():
     """The digest of a rule covers what the catalogue names."""
     for stage in catalogue.stages():
         for name in catalogue.names(stage):
-            runs = "deepcams.models.frames" in catalogue.modules_of(stage, name)
+            runner = "deepcams.models.fusion_frames" if stage == "fusion" else "deepcams.models.frames"
+            runs = runner in catalogue.modules_of(stage, name)
             assert runs == catalogue.learns(stage, name)
 
 

@@ -11,9 +11,13 @@ from snakemake.utils import update_config
 
 from deepcams.config.check import load_schema, problems, restore_types
 from deepcams.config.networks import (
+    FUSION_NETWORK,
     LEARNING,
     TRAINING,
     closure,
+    fusion_background,
+    fusion_room,
+    fusion_settings,
     network_name,
     network_settings,
     patch_room,
@@ -21,8 +25,11 @@ from deepcams.config.networks import (
     training_means,
 )
 from deepcams.degrade.operators import margin
+from deepcams.geography.covariates import COVARIATES
 from deepcams.grid.nodes import Grid, Region, coarse_grid, fine_globe, refine
 from deepcams.models import catalogue
+from deepcams.models.fusion import BACKGROUNDS, SCALES
+from deepcams.training.days import Days
 from deepcams.training.domain import MARGIN
 from deepcams.training.shards import Shard
 
@@ -340,6 +347,108 @@ def test_networks_can_be_compared_with_the_configured_ones():
     assert problems(changed(f"{{networks: light, experiments: {{simulation: {{{compared}}}}}}}"), SCHEMA) == []
 
 
+# Station fusion
+
+
+FUSION_EXAMPLES = {"seed": 1, "precision": "auto", "threads": 2, "ema": None}
+FUSION = {
+    "network": "pointconv_unetpp",
+    "recipe": "corrected",
+    "background": "product",
+    "reading": "corrected",
+    "variables": ["relative_humidity", "wind_speed"],
+    "static": ["elevation", "land", "population"],
+    "features": 16,
+    "training": {
+        **{"steps": 20_000, "batch_size": 10, "patch": 256, "learning_rate": 0.001},
+        **{**FUSION_EXAMPLES, "latitude_weights": True},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("corrected", {}),
+        ("published", {"recipe": "published", "background": "none"}),
+        ("as_printed", {"recipe": "published", "background": "none", "reading": "as_printed"}),
+    ],
+)
+def test_one_line_sets_up_the_fusion_network(recipe, expected):
+    config = changed(f"recipe: {recipe}")
+    assert problems(config, SCHEMA) == []
+    settings = fusion_settings(config, fusion_background(config))
+    training = FUSION["training"] | {"latitude_weights": recipe == "corrected"}
+    assert settings == FUSION | expected | {"training": training}
+    made = catalogue.make("fusion", settings["network"], settings | {"features": 2})
+    assert (made.recipe, made.background, made.reading) == tuple(
+        settings[key] for key in ("recipe", "background", "reading")
+    )
+
+
+def test_what_is_given_for_fusion_wins_over_the_recipe():
+    given = "background: climatology, compare: [none], variables: [], static: [land], features: 8"
+    training = "steps: 7, batch_size: 6, patch: 100, learning_rate: 0.5, seed: 4, latitude_weights: false, ema: 0.9"
+    config = changed(f"fusion: {{{given}, training: {{{training}, workers: 5, processes: 3}}}}")
+    before = copy.deepcopy(config)
+    assert problems(config, SCHEMA) == []
+    assert fusion_background(config) == "climatology"
+    settings = fusion_settings(config, "none")
+    assert settings["training"] == yaml.safe_load(f"{{{training}, precision: auto, threads: 2}}")
+    assert (settings["background"], settings["variables"], settings["static"]) == ("none", [], ["land"])
+    assert settings["features"] == 8
+    settings["variables"].append("wind_speed")
+    assert config == before
+
+
+NORTH = "{north: 90, west: 0, south: 78, east: 45}"  # the halo ends at the pole
+ARCTIC = "{north: 75, west: 0, south: 66, east: 45}"
+
+
+@pytest.mark.parametrize(
+    ("region", "patch"), [("null", 256), (ASIA, 256), (INDIA, 208), (SMALLEST, 192), (NORTH, 128), (ARCTIC, 176)]
+)
+def test_a_fusion_patch_that_is_not_given_fits_the_region_with_its_halo(region, patch):
+    config = changed(f"region: {region}")
+    assert fusion_settings(config, "none")["training"]["patch"] == patch
+    around = refine(coarse_grid(None if region == "null" else Region(**yaml.safe_load(region)), 31))
+    room = fusion_room(yaml.safe_load(region))
+    assert room == min(around.shape)
+    assert patch == min(256, room // 16 * 16)
+    for edge in (room, room + 1):
+        found = problems(changed(f"{{region: {region}, fusion: {{training: {{patch: {edge}}}}}}}"), SCHEMA)
+        found = [problem for problem in found if "fusion" in problem]
+        assert (found == []) is (edge == room and room <= 704)
+
+
+def test_fusion_on_the_configured_region_can_be_drawn_with_the_largest_patch():
+    config = changed(f"{{region: {NORTH}, fusion: {{variables: [], static: []}}}}")
+    settings = fusion_settings(config, "none")
+    grid = refine(coarse_grid(Region(**yaml.safe_load(NORTH)), 31))
+    dates = np.datetime64("2018-06-01") + np.arange(5)
+    days = Days({"pm25": np.ones((5, *grid.shape), "f4")}, dates, grid, {"source": "clean air"})
+    module = catalogue.make("fusion", settings["network"], settings | {"features": 2})
+    edge = fusion_room(yaml.safe_load(NORTH))
+    task = import_module(catalogue.trainer_of("fusion", settings["network"])).task(
+        module, [days], settings["training"] | {"patch": edge}
+    )
+    assert task.draw(1, [0]).target.shape == (1, 1, edge, edge)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "fusion: {compare: [none, climatology]}",
+        "fusion: {background: none, compare: [product]}",
+        "{recipe: published, fusion: {background: none}}",
+        "fusion: {training: {processes: 5}}",
+        "{recipe: as_printed, fusion: {training: {processes: 4, batch_size: 8}}}",
+    ],
+)
+def test_choices_for_fusion_that_are_allowed(change):
+    assert problems(changed(change), SCHEMA) == []
+
+
 # Mistakes
 
 
@@ -452,6 +561,29 @@ MISTAKES = [
         "experiments.simulation.compare.temporal: xvfi learns from patches of 512 cells of 0.25° or more, for which "
         "the region with its halo has no room; enlarge the region, or leave it out.",
     ),
+    (
+        f"{{region: {INDIA}, fusion: {{training: {{patch: 217}}}}}}",
+        "fusion.training.patch: 217 given; allowed: up to 214 nodes, which the region with its halo has. Or enlarge",
+    ),
+    ("fusion: {training: {patch: 8}}", "fusion.training.patch: 8 given; allowed: a whole number from 16 to 704 or"),
+    ("fusion: {compare: [product]}", "fusion.compare: product given; it is the configured background already."),
+    ("fusion: {background: none, compare: [none]}", "fusion.compare: none given; it is the configured background"),
+    (
+        "{recipe: published, fusion: {background: product}}",
+        "fusion.background: product given; allowed with the recipe published, whose network has no background: none",
+    ),
+    (
+        "{recipe: as_printed, fusion: {compare: [climatology]}}",
+        "fusion.compare: climatology given; allowed with the recipe as_printed, whose network has no background: none",
+    ),
+    (
+        "fusion: {training: {processes: 4}}",
+        "fusion.training.processes: 4 given; allowed for batches of 10 patches: 1, 2, 5, 10. Or make "
+        "fusion.training.batch_size a multiple.",
+    ),
+    ("fusion: {training: {processes: 4, batch_size: 6}}", "allowed for batches of 6 patches: 1, 2, 3, 6."),
+    ("fusion: {background: cams}", "fusion.background: \"cams\" given"),
+    ("fusion: {training: {domain: mixed}}", "fusion.training.domain: this key is not known"),
 ]  # fmt: skip
 
 
@@ -471,20 +603,33 @@ def test_patches_of_networks_that_learn_nothing_are_not_looked_at():
 @pytest.mark.parametrize("name", ["demo", "tiny"])
 def test_synthetic_runs_learn_without_a_gpu(name):
     config = changed("{}", name)
-    for stage in catalogue.stages():
+    for stage in LEARNING:
         network = network_name(config, stage)
         assert catalogue.learns(stage, network)
         assert not catalogue.wants_gpu(stage, network)
         assert network_settings(config, stage)["training"]["steps"] <= 5000
+    settings = fusion_settings(config, fusion_background(config))
+    assert settings["features"] <= 4
+    assert settings["training"]["steps"] <= 100
 
 
 # Agreement with the networks, which the configuration stands below and cannot ask
 
 
 def test_configuration_and_catalogue_know_the_same_networks():
-    for stage in catalogue.stages():
+    for stage in LEARNING:
         known = SCHEMA["properties"][stage]["properties"]["network"]["enum"]
         assert set(known) == {*catalogue.names(stage), None}
         learning = {name for name in catalogue.names(stage) if catalogue.learns(stage, name)}
         assert learning == set(LEARNING[stage])
-    assert set(LEARNING) == set(catalogue.stages())
+    assert {*LEARNING, "fusion"} == set(catalogue.stages())
+    assert catalogue.names("fusion") == (FUSION_NETWORK,)  # the only one, so that there is none to choose
+    assert catalogue.learns("fusion", FUSION_NETWORK)
+
+
+def test_configuration_and_fusion_network_know_the_same_words():
+    section = SCHEMA["properties"]["fusion"]["properties"]
+    assert set(section["background"]["enum"]) == {*BACKGROUNDS, None}
+    assert set(section["compare"]["items"]["enum"]) == set(BACKGROUNDS)
+    assert set(section["variables"]["items"]["enum"]) == set(SCALES)
+    assert set(section["static"]["items"]["enum"]) == set(COVARIATES)

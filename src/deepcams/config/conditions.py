@@ -6,6 +6,7 @@ A condition gets the values at the paths beside it in `CONDITIONS`, each of whic
 from collections.abc import Callable
 from datetime import date
 
+from deepcams.config.fusion_conditions import backgrounds_fit, fusion_batch_shared_out, fusion_patch_fits
 from deepcams.config.networks import (
     EXAMPLES,
     FEATURES,
@@ -279,5 +280,8 @@ CONDITIONS: list[tuple[tuple[str, ...], Callable[..., list[str]]]] = [
         ((f"{stage}.training.latitude_weights", "networks", "recipe", f"{stage}.network"), rows_have_latitudes(stage))
         for stage in LEARNING
     ),
+    (("fusion.training.patch", "region"), fusion_patch_fits),
+    (("fusion.background", "fusion.compare", "recipe"), backgrounds_fit),
+    (("fusion.training.processes", "fusion.training.batch_size"), fusion_batch_shared_out),
     (("validation.minimum", "validation.maximum", "pollutant"), limits_in_order),
 ]

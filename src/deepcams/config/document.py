@@ -7,7 +7,15 @@ from pathlib import Path
 import yaml
 
 from deepcams.config.check import load_schema, require_valid, resolve
-from deepcams.config.networks import CLOSURES, TRAINING, TRAINING_KEYS, patch_unit
+from deepcams.config.networks import (
+    CLOSURES,
+    FUSION_NETWORK,
+    FUSION_PATCH,
+    FUSION_TRAINING,
+    TRAINING,
+    TRAINING_KEYS,
+    patch_unit,
+)
 from deepcams.config.words import allowed, kinds
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import write_text
@@ -49,6 +57,9 @@ def training_table() -> str:
         for cells, names in alike.items():
             every = len(alike) == 1 and len(names) in (1, len(CLOSURES))  # a network with one recipe has it in all
             lines.append(f"| {network} | " + " | ".join(["all" if every else ", ".join(names), *cells]) + " |")
+    fused = FUSION_TRAINING | {"patch": f"{FUSION_PATCH} nodes of 0.25°"}
+    cells = [f"{value:,}" if isinstance(value, int) else str(value) for value in (fused[key] for key in TRAINING_KEYS)]
+    lines.append(f"| {FUSION_NETWORK} (fusion) | all | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

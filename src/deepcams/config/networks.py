@@ -4,7 +4,7 @@ A recipe says how networks are set up, trained and run. `published` is the code 
 `as_printed` the text of their paper where it differs from that, `corrected` what the project holds to be right.
 """
 
-from deepcams.grid.nodes import COARSE_STEP, FACTOR
+from deepcams.grid.nodes import COARSE_STEP, FACTOR, Region, coarse_grid, refine
 
 NETWORKS = {
     "paper": {"temporal": "xvfi", "spatial": "abpn"},
@@ -68,6 +68,13 @@ HALO = 31  # coarse nodes kept around a region: 4 for closure, 6 for a network i
 HALOS = {"flow_residual": 21, "abpn": 3, "pixel_shuffle": 6}
 XVFI_STRIDE = 16  # at full resolution; twice as much with each level below
 
+# Station fusion (Lyu et al. 2022): as the paper has it, and what it leaves open as it fits the time that it states.
+FUSION_NETWORK = "pointconv_unetpp"
+FUSION_TRAINING = {"steps": 20_000, "batch_size": 10, "learning_rate": 0.001}
+FUSION_PATCH = 256  # fine nodes; the paper learns from its whole field of 372 × 426
+FUSION_FEATURES = 16
+FUSION_BACKGROUNDS = {"corrected": "product", "published": "none", "as_printed": "none"}
+
 CLOSURES = {"corrected": "block_mean", "published": "none", "as_printed": "none"}
 SPARE = 27  # nodes around the region that training can use: of the halo of 31, degradation spoils up to four
 GLOBE = (241, 480)  # coarse nodes in latitude and in longitude
@@ -107,6 +114,40 @@ def network_settings(config: dict, stage: str) -> dict:
     patch = usual_patch(network, recipe, section.get("levels"), config["region"], given.get("resolution"))
     usual = TRAINING[network][recipe] | EXAMPLES[recipe] | {"patch": patch}
     return settings | {"training": {key: _first(value, usual.get(key)) for key, value in given.items()}}
+
+
+def fusion_background(config: dict) -> str:
+    """The background of the network that makes fused fields: "product", "climatology" or "none"."""
+    return _first(config["fusion"]["background"], FUSION_BACKGROUNDS[config["recipe"]])
+
+
+def fusion_settings(config: dict, background: str) -> dict:
+    """How a fusion network is set up and trained, as `network_settings` gives it for the others.
+
+    config : checked.   background : of the network, which has the configured one or is compared with it.
+    """
+    section, recipe = config["fusion"], config["recipe"]
+    given = {key: value for key, value in section["training"].items() if key not in MEANS}
+    usual = FUSION_TRAINING | {"patch": min(FUSION_PATCH, fusion_room(config["region"]) // 16 * 16)}
+    usual["latitude_weights"] = EXAMPLES[recipe]["latitude_weights"]
+    return {
+        "network": FUSION_NETWORK,
+        "recipe": "corrected" if recipe == "corrected" else "published",
+        "background": background,
+        "reading": "as_printed" if recipe == "as_printed" else "corrected",
+        "variables": list(section["variables"]),
+        "static": list(section["static"]),
+        "features": _first(section["features"], FUSION_FEATURES),
+        "training": {key: _first(value, usual.get(key)) for key, value in given.items()},
+    }
+
+
+def fusion_room(region: dict | None) -> int:
+    """The longest edge that there is for a patch of the fusion network: fine nodes of the region with its halo.
+
+    Nothing is beyond the poles. Raises DeepcamsError for a region that is not on the nodes.
+    """
+    return min(refine(coarse_grid(None if region is None else Region(**region), HALO)).shape)
 
 
 def training_means(config: dict, stage: str) -> dict:

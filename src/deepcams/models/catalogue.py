@@ -32,8 +32,12 @@ _TIME = "deepcams.models.temporal_interpolation"
 _SPACE = "deepcams.models.spatial_interpolation"
 _IN_TIME = "deepcams.training.temporal"
 _IN_SPACE = "deepcams.training.spatial"
-_FRAMES = "deepcams.models.frames"  # how networks that learn are run
-_RUNNERS = {"temporal": "TemporalFrames", "spatial": "SpatialFrames"}
+_FRAMES = "deepcams.models.frames"
+_RUNNERS = {  # how networks that learn are run
+    "temporal": (_FRAMES, "TemporalFrames"),
+    "spatial": (_FRAMES, "SpatialFrames"),
+    "fusion": ("deepcams.models.fusion_frames", "FusionFrames"),
+}
 
 NETWORKS: dict[str, dict[str, Entry]] = {
     "temporal": {
@@ -53,6 +57,9 @@ NETWORKS: dict[str, dict[str, Entry]] = {
         "nearest": Entry(_SPACE, "nearest"),
         "conservative": Entry(_SPACE, "conservative"),
         "lanczos3": Entry(_SPACE, "lanczos3"),
+    },
+    "fusion": {
+        "pointconv_unetpp": Entry("deepcams.models.fusion", trainer="deepcams.training.fusion", gpu=True),
     },
 }
 
@@ -87,7 +94,7 @@ def wants_gpu(stage: str, name: str) -> bool:
 def modules_of(stage: str, name: str) -> tuple[str, ...]:
     """The modules that make and run a network. Raises DeepcamsError for an unknown stage or network."""
     entry = _entry(stage, name)
-    return (entry.module, _FRAMES) if entry.trainer else (entry.module,)
+    return (entry.module, _RUNNERS[stage][0]) if entry.trainer else (entry.module,)
 
 
 def make(stage: str, name: str, settings: Mapping):
@@ -113,7 +120,8 @@ def build(
     settings: Mapping | None = None,
     precision: str = "float32",
 ):
-    """A network ready to run: an object with `.between` (temporal) or `.refine` (spatial), and `.halo`.
+    """A network ready to run: an object with `.between` (temporal), `.refine` (spatial) or `.estimate` (fusion), and
+    `.halo`.
 
     weights : tensors by name; None or none at all: as it is before training, which an interpolation always is.
     settings : sizes, recipe, and what `description` adds.   precision : of networks, see `deepcams.models.precision`.
@@ -134,7 +142,8 @@ def build(
             )
     if weights:
         _fill(module, weights, f"{stage} network {name}")
-    return getattr(import_module(_FRAMES), _RUNNERS[stage])(module, precision)
+    runner, kind = _RUNNERS[stage]
+    return getattr(import_module(runner), kind)(module, precision)
 
 
 def description(module) -> dict:

@@ -30,6 +30,14 @@ def _sinh(y: torch.Tensor) -> torch.Tensor:
     return torch.sinh(y.clamp(-LARGEST, LARGEST))
 
 
+def _over_50(x: torch.Tensor) -> torch.Tensor:
+    return x / 50
+
+
+def _times_50(y: torch.Tensor) -> torch.Tensor:
+    return y * 50
+
+
 def _same(x: torch.Tensor) -> torch.Tensor:
     return x
 
@@ -41,6 +49,7 @@ TRANSFORMS = {
     for transform in (
         Transform("asinh", torch.asinh, _sinh),
         Transform("clipped_800", _clip, _unclip),
+        Transform("over_50", _over_50, _times_50),
         Transform("none", _same, _same),
     )
 }

@@ -69,7 +69,7 @@ class ShardWriter:
         with ExitStack() as stack:
             for name, grid in self._grids.items():
                 temporary = stack.enter_context(atomic_path(self.folder / f"{name}.npy"))
-                self._maps[name] = _new_array(temporary, (len(self._times), *grid.shape))
+                self._maps[name] = new_array(temporary, (len(self._times), *grid.shape))
             self._files = stack.pop_all()
         return self
 
@@ -89,16 +89,13 @@ class ShardWriter:
             index = {
                 **self._about,
                 "times": [str(time) for time in self._times],
-                "grids": {
-                    name: {"north": grid.latitude[0], "west": grid.longitude[0], "shape": grid.shape, "step": grid.step}
-                    for name, grid in self._grids.items()
-                },
+                "grids": {name: grid_entry(grid) for name, grid in self._grids.items()},
                 "sha256": {name: sha256(self.folder / f"{name}.npy") for name in self._grids},
             }
             write_text(self.folder / "index.json", json.dumps(index, indent=1) + "\n")
 
 
-def _new_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def new_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """A new .npy file of float32 zeros, mapped for writing, whose space on the disk is taken at once.
 
     Without that the file would be sparse, and a disk that becomes full would end the process by SIGBUS.
@@ -124,7 +121,7 @@ def read_shard(folder: str | Path) -> Shard:
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         arrays = {name: Frames(folder / f"{name}.npy") for name in ("fine", "coarse")}
-        grids = {name: _grid(index["grids"][name]) for name in arrays}
+        grids = {name: grid_of(index["grids"][name]) for name in arrays}
         times = np.array(index["times"], dtype="datetime64[s]")
     except (OSError, ValueError, KeyError) as error:
         raise DeepcamsError(f"The shard in {folder} is damaged ({error}). Delete the folder and run again.") from error
@@ -146,7 +143,13 @@ def read_shard(folder: str | Path) -> Shard:
     )
 
 
-def _grid(entry: dict) -> Grid:
+def grid_entry(grid: Grid) -> dict:
+    """A grid as an index says it."""
+    return {"north": grid.latitude[0], "west": grid.longitude[0], "shape": grid.shape, "step": grid.step}
+
+
+def grid_of(entry: dict) -> Grid:
+    """The grid that `grid_entry` said."""
     rows, columns = entry["shape"]
     step = entry["step"]
     return Grid(entry["north"] - step * np.arange(rows), entry["west"] + step * np.arange(columns), step)

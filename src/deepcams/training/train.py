@@ -29,7 +29,7 @@ def train(
     workers: int = 0,
     processes: int = 1,
 ) -> dict:
-    """Write the model file of `stage` ("temporal" or "spatial").
+    """Write the model file of `stage` ("temporal", "spatial" or "fusion").
 
     settings : network and, if it learns, sizes, recipe and training (steps, batch_size, patch, learning_rate, seed,
     precision, threads, and if they are not as the recipe says ema, domain, resolution, latitude_weights).
@@ -64,7 +64,7 @@ def train(
     from deepcams.training.state import Progress
 
     folders = [Path(path).parent for path in indices]
-    shards = [read_shard(folder) for folder in folders]
+    shards = [getattr(teacher, "read", read_shard)(folder) for folder in folders]
     require_same_version({str(folder): shard.about for folder, shard in zip(folders, shards, strict=True)})
     provenance = {
         "code": code,
@@ -108,9 +108,11 @@ def train(
 
 
 def _digests(folders: Sequence[Path], shards: Sequence[Shard]) -> dict[str, str]:
-    """What was learnt from: shard → SHA-256 of its fine fields. A month of two regions counts twice."""
+    """What was learnt from: shard → SHA-256 of its fine fields, or of its days by variable. A month of two regions
+    counts twice."""
     digests: dict[str, str] = {}
     for number, (folder, shard) in enumerate(zip(folders, shards, strict=True), start=1):
         name = folder.name if folder.name not in digests else f"{folder.name} ({number})"
-        digests[name] = shard.about["sha256"]["fine"]
+        found = shard.about["sha256"]
+        digests[name] = found["fine"] if "fine" in found else digest(found)
     return digests
