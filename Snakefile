@@ -36,6 +36,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/downscale.smk"
 include: "workflow/rules/assemble.smk"
 include: "workflow/rules/validate.smk"
+include: "workflow/rules/fusion.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -53,6 +54,7 @@ rule all:
         collect(YEAR_PRODUCT, year=PRODUCT_YEARS),
         EVALUATION_TABLES,
         f"{RESULTS}/report/index.html",
+        fused_products(),
 
 
 onstart:

@@ -46,6 +46,11 @@ def observed(grid, share=0.02, seed=0, level=15.0):
     return np.where(valid > 0, random.gamma(2.0, level, grid.shape), -999).astype(np.float32), valid
 
 
+def away(grid, place):
+    """Nodes from each node to one: (H, W)."""
+    return np.hypot(np.arange(grid.shape[0])[:, None] - place[0], np.arange(grid.shape[1]) - place[1])
+
+
 def one(grid, *places):
     """Stations at (row, column, value)."""
     values, valid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
@@ -115,24 +120,29 @@ def test_untaught_it_is_the_weighted_mean_of_what_is_near():
 def test_untaught_with_a_background_it_spreads_the_difference_and_adds_it():
     background = np.full(BOX.shape, 20, np.float32)
     found = estimated(frames(taught=False, background="product"), BOX, one(BOX, (17, 26, 35.0)), background)
-    np.testing.assert_allclose(found[12:23, 21:32], 35, rtol=5e-3)
+    np.testing.assert_allclose(found[14:21, 23:30], 35, rtol=5e-3)
     assert found[17, 26] == pytest.approx(35, rel=1e-3)
-    # Beyond five nodes the station's share falls by an eleventh at each node.
-    share, step = (16 - np.arange(5, 11)) / 11, np.asinh(35) - np.asinh(20)
-    np.testing.assert_allclose(found[17, 26 + 5 : 26 + 11], np.sinh(np.asinh(20) + share * step), rtol=3e-3)
-    far = np.ones(BOX.shape, bool)
-    far[17 - 15 : 17 + 16, 26 - 15 : 26 + 16] = False
-    np.testing.assert_array_equal(found[far], 20)
+    # Further away the station's share falls, alike in all directions.
+    distance = away(BOX, (17, 26))
+    share, step = 1 - np.exp(-20 * (1 - (distance / 15) ** 2) ** 2), np.asinh(35) - np.asinh(20)
+    near = distance < 15
+    np.testing.assert_allclose(found[near], np.sinh(np.asinh(20) + share * step)[near], rtol=4e-3)
+    np.testing.assert_array_equal(found[~near], 20)
 
 
 def test_the_share_of_the_stations_is_one_among_them_and_nothing_out_of_their_reach():
-    support = torch.zeros(1, 1, 40, 60)
-    support[..., 20:] = 1
-    share = within_reach(support)[0, 0, 20]
-    torch.testing.assert_close(share[25:], torch.ones(35))
-    torch.testing.assert_close(share[:15], torch.zeros(15), rtol=0, atol=0)
-    torch.testing.assert_close(share[15:25], torch.arange(1, 11) / 11)
-    torch.testing.assert_close(within_reach(torch.ones(1, 1, 5, 5)), torch.ones(1, 1, 5, 5))
+    valid = torch.zeros(1, 1, 40, 60, dtype=torch.float64)
+    valid[..., 20:] = 1
+    share = within_reach(valid)[0, 0, 20]
+    torch.testing.assert_close(share[20:], torch.ones(40, dtype=torch.float64), rtol=0, atol=1e-9)
+    torch.testing.assert_close(share[:6], torch.zeros(6, dtype=torch.float64), rtol=0, atol=0)
+    assert (share[6:21].diff() >= 0).all() and share[6] > 0
+    # Two stations, by the sum over both.
+    valid[:] = 0
+    valid[0, 0, 10, 10] = valid[0, 0, 12, 20] = 1
+    grid = Grid(40 - 0.25 * np.arange(40), 0.25 * np.arange(60), 0.25)
+    weights = [np.clip(1 - (away(grid, place) / 15) ** 2, 0, None) ** 2 for place in ((10, 10), (12, 20))]
+    np.testing.assert_allclose(within_reach(valid)[0, 0].numpy(), 1 - np.exp(-20 * sum(weights)), atol=2e-6)
 
 
 @pytest.mark.parametrize("changes", [{}, {"background": "product"}, {"recipe": "published"}, {"reading": "as_printed"}])
@@ -233,13 +243,13 @@ def test_a_pole_is_one_value_also_where_only_a_part_of_it_is_near_a_station(sout
     found = estimated(network, grid, one(grid, (near, 300, 60.0)), background, others={})
     assert np.unique(found[pole]).size == 1
     assert found[pole, 0] != 20
-    # Three rows from the pole, and beyond it twelve, on the other side.
+    # Three rows from the pole, and beyond it eleven, on the other side.
     changed = found != background
     rows = range(23, -1, -1) if south else range(24)
     across = [changed[row, (300 + 720) % 1440] for row in rows]
-    assert across[:13] == [True] * 13 and not any(across[13:])
+    assert across[:12] == [True] * 12 and not any(across[12:])
     here = [changed[row, 300] for row in rows]
-    assert here[:19] == [True] * 19 and not any(here[19:])
+    assert here[:18] == [True] * 18 and not any(here[18:])
 
 
 def test_without_a_background_poles_are_level_as_well():
@@ -257,8 +267,8 @@ def test_a_box_ends_where_it_ends():
     found = [network.estimate(pollutant, {}, static(BOX), grid, background) for grid in (BOX, across)]
     np.testing.assert_array_equal(found[0], found[1])
     changed = found[0] != background
-    assert changed[17, : 2 + 16].all()
-    assert not changed[:, 2 + 16 :].any()
+    assert changed[17, : 2 + 15].all()
+    assert not changed[:, 2 + 15 :].any()
 
 
 def test_a_band_of_few_rows_goes_round_the_globe():
@@ -266,7 +276,7 @@ def test_a_band_of_few_rows_goes_round_the_globe():
     background, network = smooth(band), frames(background="product")
     found = estimated(network, band, one(band, (4, 1438, 60.0)), background, others={})
     changed = (found != background).any(axis=0)
-    assert np.flatnonzero(changed).tolist() == [*range(14), *range(1438 - 15, 1440)]
+    assert np.flatnonzero(changed).tolist() == [*range(13), *range(1438 - 14, 1440)]
 
 
 # Backgrounds and missing values
@@ -280,9 +290,7 @@ def test_where_no_station_is_near_the_background_is_left_to_the_last_bit():
     found = estimated(
         frames(background="climatology"), grid, one(grid, (0, 10, 90.0), (20, 70, 1.0)), background, others
     )
-    near = np.zeros(grid.shape, bool)
-    for row, column in ((0, 10), (20, 70)):
-        near[max(row - 15, 0) : row + 16, max(column - 15, 0) : column + 16] = True
+    near = (away(grid, (0, 10)) < 15) | (away(grid, (20, 70)) < 15)
     np.testing.assert_array_equal(found[~near], background[~near])
     assert (found != background)[near].mean() > 0.99
 

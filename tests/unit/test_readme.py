@@ -16,6 +16,7 @@ from deepcams.cli.main import main
 from deepcams.validation.pairs import write_pairs
 from tests import forked
 from tests.conftest import ROOT
+from tests.unit.fusion_cases import untaught
 from tests.unit.test_pairs import pairs_of
 
 README = ROOT / "README.md"
@@ -78,11 +79,12 @@ def folder(tmp_path_factory):
         part.mkdir(parents=True)
     for copy in (path / "merra.nc", demo / "2018" / "pm25_hourly.nc"):
         shutil.copy(path / "hourly.nc", copy)
-    lines = [f"{k},{20 + k},{70 + 2 * k},2018-07-01T{h:02d}:00Z,{9 + k + h}" for k in range(5) for h in range(1, 10)]
+    lines = [f"{k},{20 + k},{70 + 2 * k},2018-07-01T{h:02d}:00Z,{9 + k + h}" for k in range(5) for h in range(24)]
     text = "\n".join(["station,latitude,longitude,time,pm25", *lines]) + "\n"
     for table in (path / "stations.csv", path / "openaq" / "a.csv", demo / "raw" / "openaq" / "a.csv"):
         table.write_text(text)
     (path / "stations.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+    untaught(path / "model.safetensors")
     return path
 
 

@@ -1,10 +1,13 @@
 """The demo as a newcomer runs it: it ends, and its networks beat every baseline on days they have not seen."""
 
+import json
 import re
 
+import pandas as pd
 import pytest
 import xarray as xr
 
+from deepcams.fusion.product import verify_fused
 from deepcams.validation.skill import BETTER, CONFIGURED, read_skill
 from tests.workflow.conftest import Checkout, copy_of_repository
 
@@ -52,3 +55,35 @@ def test_it_makes_a_product_of_two_months_and_a_report_with_the_intervals(demo):
         assert bool(product.pm25[:-2].notnull().all())
     page = (results / "report/2018.html").read_text(encoding="utf-8")
     assert "flow_residual" in page and "pixel_shuffle" in page
+
+
+METHODS = ["network of innovations", "inverse distance", "ordinary kriging", "log kriging",
+           "optimal interpolation", "residual kriging", "background"]  # fmt: skip
+
+
+def test_it_fuses_its_stations_and_scores_them(demo):
+    results = demo[0].path / "results/demo"
+    verify_fused(results / "2018/pm25_fused_daily.nc")
+    with xr.open_dataset(results / "2018/pm25_fused_daily.nc") as fused, \
+            xr.open_dataset(results / "2018/pm25_hourly.nc") as product:  # fmt: skip
+        assert fused.sizes["time"] == 62 and fused.pm25.shape == fused.distance_to_station.shape
+        assert (fused.stations > 20).all() and bool(fused.pm25.notnull()[1:-1].all())
+        for axis in ("latitude", "longitude"):
+            assert fused[axis].equals(product[axis])
+        assert fused.attrs["synthetic"] == product.attrs["synthetic"]
+        assert fused.attrs["fusion_form"] == "innovations"
+    scores = pd.read_csv(results / "validation/2018/fusion/scores.csv")
+    for scheme in ("stations", "cities"):
+        rows = scores[scores["scheme"] == scheme].set_index("method")
+        assert rows.index.tolist() == METHODS and (rows["n"] > 1000).all() and rows["rmse"].gt(0).all()
+        assert rows["n"].nunique() == 1
+    summary = json.loads((results / "validation/2018/fusion/summary.json").read_text())
+    assert summary["method"] == "network of innovations"
+
+
+def test_its_report_shows_the_fusion(demo):
+    page = (demo[0].path / "results/demo/report/2018.html").read_text(encoding="utf-8")
+    section = page.split('<section id="fusion">')[1].split("</section>")[0]
+    assert "<h2>Station fusion</h2>" in section and "residual kriging" in section
+    assert section.count('<figure class="picture of-fusion_') == 5
+    assert "made results/demo/2018/pm25_fused_daily.nc" in demo[1]

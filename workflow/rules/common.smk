@@ -32,6 +32,8 @@ wildcard_constraints:
     stage="temporal|spatial",
     network="[a-z0-9_]+",
     method="[a-z0-9_+]+",
+    background="product|climatology|none",
+    step="daily|hourly",
 
 
 STAGES = ("temporal", "spatial")
@@ -58,6 +60,16 @@ RAW_METEOROLOGY = f"{config['results']}/raw/meteorology/{{year}}-{{month}}.nc"
 RAW_WEATHER = f"{config['results']}/raw/weather/{{year}}-{{month}}.csv.gz"
 YEAR_PRODUCT = f"{config['results']}/{{year}}/{config['pollutant']}_hourly.nc"
 COLLOCATED = f"{RESULTS}/collocated/{{year}}-{{month}}.nc"
+FUSION_MODEL = (
+    f"{RESULTS}/models/{{experiment}}/fusion/{{background}}/model.safetensors"
+)
+DAYS = f"{RESULTS}/days/{{year}}-{{month}}"
+FUSED_MONTH = f"{RESULTS}/fused/{{step}}/{{year}}-{{month}}.nc"
+FUSED_YEAR = f"{config['results']}/{{year}}/{config['pollutant']}_fused_{{step}}.nc"
+FUSED_COUNTS = FUSED_MONTH.replace(".nc", "_counts.csv.gz")
+CROSS_VALIDATED = f"{RESULTS}/fusion/cross_validation/{{year}}-{{month}}.csv.gz"
+REPRODUCED = f"{RESULTS}/fusion/reproduction/{{year}}-{{month}}.csv"
+FUSION_SCORES = f"{RESULTS}/validation/{{year}}/fusion"
 COLLOCATED_COUNTS = f"{RESULTS}/collocated/{{year}}-{{month}}_counts.csv.gz"
 
 
@@ -75,6 +87,8 @@ TRAINING_MONTHS = {
     name: period(experiment["train"])
     for name, experiment in config["experiments"].items()
 }
+FUSION_BACKGROUNDS = [chosen.fusion_background(config), *config["fusion"]["compare"]]
+FUSION_YEARS = sorted({month.year for month in OPENAQ_MONTHS})
 TEST_MONTHS = period(config["experiments"]["simulation"]["test"])
 # Of its figures 3 (in time) and 4 (in space), UTC.
 PAPER_MOMENTS = {
@@ -147,6 +161,13 @@ def model_of(experiment, stage, network=None):
     )
 
 
+def fusion_model_of(experiment, background):
+    """The model file of a fusion network. Where both experiments learn from the same months one training serves both."""
+    if TRAINING_MONTHS["real"] == TRAINING_MONTHS["simulation"]:
+        experiment = "simulation"
+    return FUSION_MODEL.format(experiment=experiment, background=background)
+
+
 def closure():
     """Parameter: how fine fields are made to give back their coarse input; "none" if they are not."""
     return chosen.closure(config)
@@ -191,7 +212,9 @@ def require_access(dag):
 
 def tell_what_to_look_at(dag):
     """After a run: name the reports and products that it made, and how the networks did against the baselines."""
-    names = {f"{config['pollutant']}_hourly.nc", "index.html"}
+    pollutant = config["pollutant"]
+    fused = {f"{pollutant}_fused_{step}.nc" for step in ("daily", "hourly")}
+    names = {f"{pollutant}_hourly.nc", "index.html", *fused}
     for path in sorted({Path(path) for job in dag.jobs for path in job.output}):
         if path.name in names:
             print(f"made {path}", file=sys.stderr)

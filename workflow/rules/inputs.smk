@@ -357,3 +357,146 @@ def snapshot_truth(wildcards):
         return {}
     path = middle_month(TRUTH)(wildcards)
     return {"truth": ancient(path), "truth_checksum": sidecar(path)}
+
+
+def told_by_sidecars(name, paths):
+    """Inputs: large files under a name, and the checksums that they are told by."""
+    return {name: ancient(paths), f"{name}_checksums": [sidecar(p) for p in paths]}
+
+
+def days_of_month(wildcards):
+    """What a month's days are made of: GEOS-CF, and its meteorology where other variables are observed as well."""
+    month = [month_of(wildcards)]
+    files = told_by_sidecars("fields", at(RAW_GEOSCF, month))
+    if config["fusion"]["variables"]:
+        files |= told_by_sidecars("meteorology", at(RAW_METEOROLOGY, month))
+    return files
+
+
+def day_arrays():
+    """Outputs: the arrays of a month's days."""
+    return [
+        f"{DAYS}/{name}.npy"
+        for name in (config["pollutant"], *config["fusion"]["variables"])
+    ]
+
+
+def training_days(wildcards):
+    """Inputs: the days of an experiment's training months."""
+    months = TRAINING_MONTHS[wildcards.experiment]
+    return {
+        "index": at(f"{DAYS}/index.json", months),
+        "arrays": ancient([p for name in day_arrays() for p in at(name, months)]),
+    }
+
+
+def climatology_of(experiment):
+    """The climatology that a fusion network of an experiment has learnt with; the same for all of them."""
+    model = fusion_model_of(experiment, FUSION_BACKGROUNDS[0])
+    return str(Path(model).with_name("climatology.npz"))
+
+
+def near_months(month, months):
+    """A month and its neighbours, as far as they are among `months`: days are local, so they reach over its ends."""
+    return [m for m in (month.previous(), month, month.next()) if m in months]
+
+
+def fusion_stations(wildcards):
+    """Inputs: the stations of a month and its neighbours, and the weather stations."""
+    months = near_months(month_of(wildcards), OPENAQ_MONTHS)
+    files = told_by_sidecars("stations", at(RAW_OPENAQ, months))
+    if config["fusion"]["variables"]:
+        files |= told_by_sidecars("weather", at(RAW_WEATHER, months))
+    return files
+
+
+def fusion_fields(wildcards, backgrounds):
+    """Inputs: what the backgrounds of some networks are made of."""
+    files = {}
+    if "product" in backgrounds:
+        months = near_months(month_of(wildcards), CAMS_MONTHS)
+        files |= told_by_sidecars("product", at(SPATIAL_MONTH, months))
+    if "climatology" in backgrounds:
+        files |= told_by_sidecars("climatology", [climatology_of("real")])
+    return files
+
+
+def fuse_inputs(wildcards):
+    """Inputs of a month's fused fields."""
+    background = FUSION_BACKGROUNDS[0]
+    model = [fusion_model_of("real", background)]
+    return {
+        **fusion_stations(wildcards),
+        **fusion_fields(wildcards, [background]),
+        **told_by_sidecars("model", model),
+    }
+
+
+def cross_validation_inputs(wildcards):
+    """Inputs of a month's cross-validation: all networks, and the product, which the competitors start from as well."""
+    models = [fusion_model_of("real", name) for name in FUSION_BACKGROUNDS]
+    return {
+        **fusion_stations(wildcards),
+        **fusion_fields(wildcards, ["product", *FUSION_BACKGROUNDS]),
+        **told_by_sidecars("models", models),
+    }
+
+
+def reproduction_inputs(wildcards):
+    """Inputs of a month's reproduction. Without stations of that month those of the nearest one say where they are."""
+    month = month_of(wildcards)
+    there = month if month in OPENAQ_MONTHS else nearest_stations(month)
+    files = told_by_sidecars("stations", at(RAW_OPENAQ, [there]))
+    if config["fusion"]["variables"]:
+        files |= told_by_sidecars("weather", at(RAW_WEATHER, [there]))
+    models = [fusion_model_of("simulation", name) for name in FUSION_BACKGROUNDS]
+    return {
+        **files,
+        **told_by_sidecars("models", models),
+        **told_by_sidecars("climatology", [climatology_of("simulation")]),
+        "index": at(f"{DAYS}/index.json", [month]),
+        "arrays": ancient([p for name in day_arrays() for p in at(name, [month])]),
+    }
+
+
+def nearest_stations(month):
+    """The month with stations that is nearest to another one."""
+    return min(
+        OPENAQ_MONTHS,
+        key=lambda m: (abs(12 * (m.year - month.year) + m.month - month.month), m),
+    )
+
+
+def fusion_code(script):
+    """Parameter: digest of a script's code with the fusion network."""
+    return script_digest(script, ("fusion", chosen.FUSION_NETWORK))
+
+
+def fused_year(wildcards):
+    """Inputs: a year's fused daily means, and the network that made them."""
+    product = FUSED_YEAR.format(year=wildcards.year, step="daily")
+    return {
+        **told_by_sidecars("product", [product]),
+        **told_by_sidecars("model", [fusion_model_of("real", FUSION_BACKGROUNDS[0])]),
+    }
+
+
+def fusion_of_year(wildcards):
+    """Inputs: what the report shows of a year's fusion, if it is wanted and the year has stations."""
+    if not config["fusion"]["produce"] or int(wildcards.year) not in FUSION_YEARS:
+        return {}
+    tables = [f"{FUSION_SCORES}/{name}" for name in FUSION_TABLES]
+    return {
+        "fusion": collect(tables, year=wildcards.year),
+        "fusion_figures": collect(list(FUSION_FIGURES.values()), year=wildcards.year),
+    }
+
+
+def fused_products():
+    """Targets: the fused fields of all years that have stations, if they are wanted, and their scores."""
+    if not config["fusion"]["produce"]:
+        return []
+    return [
+        *collect(FUSED_YEAR, year=FUSION_YEARS, step="daily"),
+        *collect(f"{FUSION_SCORES}/scores.csv", year=FUSION_YEARS),
+    ]

@@ -112,6 +112,7 @@ rule write_year_report:
     checks, provenance; figures of the differences and of the training.
     """
     input:
+        unpack(fusion_of_year),
         **VALIDATED,
         figures=[path for name, path in FIGURES.items() if name != "slider"],
         slider=FIGURES["slider"],

@@ -59,5 +59,7 @@ with job_log(snakemake.log[0]):
             for stage, step, title, judged, printed in EVALUATIONS
         ],
         curves=[(caption(table), picture) for table, picture in curves],
+        fusion=Path(files.fusion[0]).parent if files.get("fusion") else None,
+        fusion_figures={Path(path).stem: path for path in files.get("fusion_figures", [])},
         details={name: str(value) for name, value in snakemake.params.details.items()},
     )

@@ -17,6 +17,7 @@ COMMANDS = {
     "to-zarr": "product files in, one Zarr store out",
     "virtual": "read several years as one data set, without a copy",
     "validate": "fields and stations in, scores and a report out",
+    "fuse": "station measurements in, fields out",
     "doctor": "what a run of the workflow will need, before it begins",
 }
 
@@ -35,6 +36,7 @@ examples:
   deepcams to-zarr 2019.nc 2020.nc pm25.zarr
   deepcams virtual 2019.nc 2020.nc --out pm25.json
   deepcams validate hourly.nc stations.csv.gz --out validation
+  deepcams fuse stations.csv.gz --model model.safetensors --out fused.nc
   deepcams doctor --configfile config/demo.yaml
   deepcams COMMAND --help"""
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepcams.models.layers import zero_start
-from deepcams.models.pointconv import READINGS, SIZES, PointConv
+from deepcams.models.pointconv import READINGS, TINY, PointConv, spread
 from deepcams.models.transform import TRANSFORMS
 from deepcams.models.unetpp import UNetPlusPlus
 
@@ -28,6 +28,7 @@ BACKGROUNDS = ("none", "climatology", "product")
 # What the network sees of an observed variable beside the pollutant: its values over these.
 SCALES = {"relative_humidity": 1.0, "wind_speed": 5.0}
 LEVELS = 5
+REACH, STRENGTH = PointConv.reach, 20.0  # of the stations' share
 
 
 def make(settings: dict) -> "Fusion":
@@ -106,11 +107,17 @@ class Fusion(nn.Module):
         seen += [] if background is None else [background]
         found = estimate[:, :1] + self.field(torch.cat(seen, dim=1)).float()
         if background is not None:
-            found = background + within_reach(support[:, :1]) * found
+            found = background + within_reach(valid[:, :1]) * found
         return functional.relu(found)
 
 
-def within_reach(support: torch.Tensor) -> torch.Tensor:
-    """From where stations are within 10 nodes, 1 among such nodes and falling to 0 beyond 15: (B, 1, H, W) as given."""
-    narrow = SIZES[1]
-    return functional.avg_pool2d(support, narrow, 1, narrow // 2, count_include_pad=False)
+def within_reach(valid: torch.Tensor) -> torch.Tensor:
+    """The stations' share of a field: 1 among them, 0 from 15 nodes on; (B, 1, H, W) as given.
+
+    1 - exp(-Σ k) over the stations, with k = 20 (1 - (d/15)²)² of their distances d in nodes: round, without a step.
+    valid : 0 or 1, where stations are.
+    """
+    away = (torch.arange(2 * REACH + 1, device=valid.device) - REACH) ** 2
+    bump = STRENGTH * (1 - (away[:, None] + away) / REACH**2).clamp_min(0) ** 2
+    near = spread(valid, bump[None, None])
+    return torch.where(near > TINY, -torch.expm1(-near), torch.zeros_like(near))

@@ -12,7 +12,7 @@ from torch import nn
 
 from deepcams.grid.nodes import Grid
 from deepcams.grid.pad import level_poles, pad, pole_rows
-from deepcams.models.fusion import SCALES
+from deepcams.models.fusion import SCALES, within_reach
 from deepcams.models.precision import device, numbers, precise
 
 Spread = tuple[np.ndarray, np.ndarray]  # values and validity (0 or 1), (H, W) each
@@ -68,25 +68,16 @@ class FusionFrames:
             inputs[3] = transform.forward(inputs[3])
         with torch.inference_mode(), numbers(self.precision, self.place):
             found = transform.inverse(self.module(*inputs).float())[0, 0].cpu().numpy()
-        field = np.ascontiguousarray(found[rows : rows + grid.shape[0], columns : columns + grid.shape[1]])
+        inside = slice(rows, rows + grid.shape[0]), slice(columns, columns + grid.shape[1])
+        field = np.ascontiguousarray(found[inside])
         field[missing] = np.nan
         level_poles(field, grid)
         if background is not None:
-            untouched = ~self.touched(valid[0], grid)
-            field[untouched] = background[untouched]
+            touched = (within_reach(inputs[1][:, :1])[0, 0] > 0).cpu().numpy()[inside]
+            for row in pole_rows(grid):  # one point: all nodes of the row, or none
+                touched[row] = touched[row].any()
+            field[~touched] = background[~touched]
         return field
-
-    def touched(self, valid: np.ndarray, grid: Grid) -> np.ndarray:
-        """Which nodes a station is within `reach` of, in rows and columns, and in no more: (H, W) bool.
-
-        A pole is a single point: all nodes of its row, or none.
-        """
-        rows, columns = min(self.reach, grid.shape[0] - 1), self.reach
-        wide = torch.from_numpy(_beyond(valid[None], grid, rows, columns))[None]
-        touched = nn.functional.max_pool2d(wide, (2 * rows + 1, 2 * columns + 1), 1)[0, 0].numpy() > 0
-        for row in pole_rows(grid):
-            touched[row] = touched[row].any()
-        return touched
 
     def _stacked(
         self, observed: Spread, others: Mapping[str, Spread], missing: np.ndarray

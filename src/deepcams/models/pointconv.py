@@ -16,7 +16,6 @@ import math
 import torch
 from scipy.fft import next_fast_len
 from torch import nn
-from torch.nn import functional
 
 SIZES = (21, 11)  # nodes
 READINGS = ("corrected", "as_printed")
@@ -62,12 +61,12 @@ class PointConv(nn.Module):
         wide, narrow = self.kernels()
         values = torch.where(valid > 0, values, torch.zeros_like(values))
         tiny = PRINTED if self.reading == "as_printed" else TINY
-        weight = _spread(valid, wide)
-        first = _spread(values, wide) / (weight + tiny)
+        weight = spread(valid, wide)
+        first = spread(values, wide) / (weight + tiny)
         support = _near(valid, SIZES[0])
         if self.reading == "as_printed":
-            return first + _spread(first, narrow) / (_spread(valid, narrow) + tiny), weight, support
-        second = _spread(first * support, narrow) / (_spread(support, narrow) + tiny)
+            return first + spread(first, narrow) / (spread(valid, narrow) + tiny), weight, support
+        second = spread(first * support, narrow) / (spread(support, narrow) + tiny)
         # Around where the first reaches there is the second alone, so that estimates do not end with a step.
         found = torch.where(support > 0, (first + second) / 2, second)
         return found * _near(support, SIZES[1]), weight, support
@@ -80,12 +79,12 @@ def bell(size: int, width: float) -> torch.Tensor:
 
 
 def _near(valid: torch.Tensor, size: int) -> torch.Tensor:
-    """Where anything valid is within (size, size) nodes, which is a maximum along rows and then along columns."""
-    half = size // 2
-    return functional.max_pool2d(functional.max_pool2d(valid, (size, 1), 1, (half, 0)), (1, size), 1, (0, half))
+    """Where anything valid is within (size, size) nodes, 0 or 1."""
+    ones = torch.ones(valid.shape[1], 1, size, size, device=valid.device)
+    return (spread(valid, ones) > 0.5).to(valid.dtype)
 
 
-def _spread(field: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def spread(field: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """Each variable's fields (B, V, H, W) correlated with its own kernel (V, 1, n, n), zeros beyond the edges.
 
     By Fourier transforms, in float64 so that what is nought stays nought to 1e-15: a wide kernel for each channel is

@@ -37,7 +37,7 @@ from deepcams.report.style import (
 SCORES = {"rmse": "RMSE", "r2": "R²", "bias": "mean bias"}  # of cross-validation, and of classes
 WITHOUT_UNIT = ("r2", "nme")
 FAR = "YlGnBu"  # of distances, which are no concentrations
-METHODS = (PRODUCT, CAMS, TRUTH, "#CC79A7", "#56B4E9", "#E69F00", INK)  # Okabe and Ito's, the first method's first
+METHODS = (PRODUCT, CAMS, TRUTH, "#CC79A7", "#56B4E9", "#E69F00", INK, OTHER)  # Okabe and Ito's, the first one's first
 DEGREE = np.radians(EARTH)  # km, along a meridian
 
 
@@ -165,7 +165,8 @@ def day_map(
     far = distance_scale(distance)
     image = draw_field(places[1], distance, grid, far, FAR, frame)
     x, y = frame.project(stations["longitude"], stations["latitude"])
-    places[1].plot(x, y, ".", color=INK, markersize=2, markeredgewidth=0, zorder=6)
+    size = float(np.clip(60 / np.sqrt(max(len(stations), 1)), 2, 8))
+    places[1].plot(x, y, ".", color=INK, markersize=size, markeredgewidth=0, zorder=6)
     places[1].set_title(f"Distance, {_stations(len(stations))}")
     _distance_bar(figure, image, places[1], far, horizontal=not frame.globe)
     return figure

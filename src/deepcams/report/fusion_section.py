@@ -39,7 +39,8 @@ OF = {"pooled": "all values", "mean of steps": "mean of the times"}
 CAPTIONS = {
     "fusion_day": "One fused field with the values of the stations it was made from, and how far the nearest of them "
     "is. Far from stations the field is what the method makes of little.",
-    "fusion_seasons": "Means of the seasons, and of the stations as dots, on one logarithmic scale.",
+    "fusion_seasons": "Means of the seasons, on one logarithmic scale; dots are stations that measured on half of the "
+    "days or more.",
     "fusion_cross_validation": "Scores at stations that were left out, with intervals of "
     f"{100 * LEVEL:.0f} %; each method made its estimates from the same other stations.",
     "fusion_classes": "The same by what was observed: methods that smooth are high where the air is clean and low "
@@ -70,10 +71,10 @@ def fusion_section(folder: str | Path | None, figures: Mapping[str, str | Path] 
     if folder is None:
         return ""
     folder = Path(folder)
-    summary = _summary(folder / "summary.json")
+    summary = read_summary(folder / "summary.json")
     tables = {path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))}
     found = {name: picture(path, CAPTIONS.get(name, ""), name) for name, path in (figures or {}).items()}
-    scores = _with_schemes(tables.get("scores", pd.DataFrame()), summary)
+    scores = with_schemes(tables.get("scores", pd.DataFrame()), summary)
     parts = [statements(verdicts(scores, summary["method"])), key_values(summary.get("facts", {}).items())]
     parts += [found.get(name, "") for name in ("fusion_day", "fusion_seasons")]
     if len(scores):
@@ -130,7 +131,8 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _summary(path: Path) -> dict:
+def read_summary(path: Path) -> dict:
+    """What a fusion says of itself. Raises DeepcamsError if it cannot be read, or does not name its method."""
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         summary["method"]
@@ -139,7 +141,7 @@ def _summary(path: Path) -> dict:
     return summary
 
 
-def _with_schemes(table: pd.DataFrame, summary: Mapping) -> pd.DataFrame:
+def with_schemes(table: pd.DataFrame, summary: Mapping) -> pd.DataFrame:
     """A table with its schemes in words; methods without any estimate left out."""
     if table.empty:
         return table
@@ -180,7 +182,7 @@ def _groups(tables: Mapping[str, pd.DataFrame], summary: Mapping, figure: str) -
     """Scores by observed concentration, season and months in one table, and the figure of the first."""
     parts = []
     for name, column in (("classes", "class"), ("seasons", "season"), ("months", "months")):
-        table = _with_schemes(tables.get(name, pd.DataFrame()), summary)
+        table = with_schemes(tables.get(name, pd.DataFrame()), summary)
         if len(table):
             words = table[column].map(class_name) if column == "class" else table[column]
             parts.append(table.assign(by=GROUPS[column], group=words))

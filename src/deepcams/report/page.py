@@ -9,6 +9,7 @@ from deepcams.report.captions import captions, has_content
 from deepcams.report.explorer import explorer
 from deepcams.report.fields_section import fields_section
 from deepcams.report.folder import Validation, read_validation
+from deepcams.report.fusion_section import fusion_section
 from deepcams.report.headline import headline, statements
 from deepcams.report.networks import Evaluation, networks_section, read_differences, read_evaluation
 from deepcams.report.quantity import label
@@ -28,6 +29,8 @@ def write_year_report(
     slider: str | Path | None = None,
     evaluations: Sequence[Evaluation] = (),
     curves: Sequence[tuple[str, str | Path]] = (),
+    fusion: str | Path | None = None,
+    fusion_figures: Mapping[str, str | Path] | None = None,
     details: Mapping[str, str] | None = None,
     index: str | None = "index.html",
 ) -> None:
@@ -37,6 +40,7 @@ def write_year_report(
     what is missing, or was drawn of an empty table, is left out; "animation" → a GIF, which is linked to.
     slider : JSON of `deepcams.report.slider`.
     evaluations : scores of the networks on their test year.  curves : caption and PNG of each network's training.
+    fusion, fusion_figures : folder and figures of `fusion_section.fusion_section`; None: nothing was fused.
     details : what was run, by name: networks, degradation, months, settings.  index : link to the page of all years,
     None for no link.
     Raises DeepcamsError if a file cannot be read, or if the page would be larger than 10 MB.
@@ -60,6 +64,7 @@ def write_year_report(
         "scores": sections.score_tables(validation) + pictures(*SCORED, *(() if summary.get("truth") else ("scores",))),
         "fields": fields_section(validation, found),
         "quality": sections.quality_control(validation),
+        "fusion": fusion_section(fusion, fusion_figures),
         "networks": networks_section(tables, found),
         "training": "".join(picture(path, caption, "curves") for caption, path in curves),
         "truth": sections.truth(summary, pictures("scores")),
@@ -85,6 +90,7 @@ HEADINGS = {
     "scores": "Scores",
     "fields": "Fields",
     "quality": "Quality control",
+    "fusion": "Station fusion",
     "networks": "Networks",
     "training": "Training",
     "truth": "Against the truth",

@@ -19,7 +19,7 @@ from isal import igzip, igzip_lib
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region
-from deepcams.sources.checks import kind_of, magic, refuse_kind, some
+from deepcams.sources.checks import kind_of, refuse_kind, some
 from deepcams.sources.openaq import places_inside
 from deepcams.sources.stations import times_as_text, write_csv
 
@@ -125,9 +125,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read what `write_table` wrote, types included. Raises DeepcamsError if the file is damaged or another one."""
-    if magic(path) != "gzip":
-        raise _refused(path, "it is not compressed with gzip")
-    numbers = COLUMNS[COLUMNS.index("time") + 1 :] + ["latitude", "longitude", "elevation"]
+    numbers = [*COLUMNS[COLUMNS.index("time") + 1 :], "latitude", "longitude", "elevation"]
     types = dict.fromkeys(("station", "name", "country", "time"), str) | dict.fromkeys(numbers, "float64")
     try:
         table = pd.read_csv(

@@ -23,7 +23,7 @@ BLUR = 6.0  # nodes, the widest
 DAYS_OFF = 0.25  # of the backgrounds are of another day
 DRIFT = 0.5  # largest standard deviation of the logarithm of a background's regional error
 DRIFT_WIDTHS = (4.0, 40.0)  # nodes
-BIAS = 0.3  # standard deviation of the logarithm of its error everywhere
+BIAS = 0.5  # largest standard deviation of the logarithm of its error everywhere
 
 
 def uniform(areas: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -51,7 +51,8 @@ def erring(field: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """A background as a reanalysis might give it: (h, w), blurred, and too high in some regions, too low in others."""
     blurred = ndimage.gaussian_filter(field, random.uniform(0, BLUR), mode="nearest")
     drift = random.uniform(0, DRIFT) * _waves(field.shape, random, DRIFT_WIDTHS)
-    return (blurred * np.exp(drift + BIAS * random.standard_normal())).astype(np.float32)
+    bias = random.uniform(0, BIAS) * random.standard_normal()
+    return (blurred * np.exp(drift + bias)).astype(np.float32)
 
 
 def _waves(shape: tuple[int, ...], random: np.random.Generator, widths: tuple[float, float]) -> np.ndarray:
