@@ -321,6 +321,6 @@ def test_a_day_of_china_is_fused_by_the_hour(folder, capsys, real_samples):
     said = fuse(capsys, *words, stations=sample)
     assert (
         "6,993 of 8,933 measurements used" in said
-        and "437 no value" in said
+        and "511 no value" in said
         and "a 0.25° grid of 166 × 259 nodes" in said
     )

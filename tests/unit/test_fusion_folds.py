@@ -82,12 +82,20 @@ def test_cities_of_one_name_in_two_countries_are_two():
 
 
 @pytest.mark.parametrize("latitude", [0.0, 60.0, -89.0])
-def test_stations_without_a_city_go_with_chains_of_50_km(latitude):
-    """Along a circle of latitude, across the date line: 49 km, 49 km, 52 km."""
-    turns = np.degrees(2 * np.arcsin(np.sin(np.array([49, 49, 52]) / EARTH / 2) / np.cos(np.radians(latitude))))
+def test_stations_without_a_city_go_together_within_50_km(latitude):
+    """Along a circle of latitude, across the date line: 20 km, 29 km, 52 km."""
+    turns = np.degrees(2 * np.arcsin(np.sin(np.array([20, 29, 52]) / EARTH / 2) / np.cos(np.radians(latitude))))
     longitude = 179.9 + np.concatenate([[0], np.cumsum(turns)])
     found = observations(latitude, np.where(longitude > 180, longitude - 360, longitude))
     assert cities(found.stations).tolist() == [0, 0, 0, 1]
+
+
+def test_a_chain_of_towns_is_no_city():
+    """Forty places, 10 km apart in a row: no two of a city are further apart than 50 km, and cities are not tiny."""
+    found = cities(observations(np.arange(40) * 10 / EARTH * 180 / np.pi, 0.0).stations)
+    for city in np.unique(found):
+        assert 2 <= (found == city).sum() <= 6
+        assert np.ptp(np.flatnonzero(found == city)) <= 5
 
 
 def test_stations_across_the_pole_are_near():
@@ -95,10 +103,11 @@ def test_stations_across_the_pole_are_near():
 
 
 def test_a_station_without_a_city_goes_with_the_city_that_it_is_near():
-    """Named cities stay apart though they touch; one between them, whose city is not known, joins them."""
+    """Named cities stay apart though they touch; one between them, whose city is not known, goes with the nearest."""
     place = [30.0, 30.1, 30.2, 35.0], [100.0] * 4
     assert cities(observations(*place, ["a", "b", "b", ""]).stations).tolist() == [0, 1, 1, 2]
-    assert cities(observations(*place, ["a", "", "b", ""]).stations).tolist() == [0, 0, 0, 1]
+    place[0][1] = 30.08
+    assert cities(observations(*place, ["a", "", "b", ""]).stations).tolist() == [0, 0, 1, 2]
 
 
 def test_stations_of_the_fold_and_their_cell_mates_are_not_known():
@@ -136,4 +145,4 @@ def test_the_real_stations_of_china(real_samples):
         assert sorted(np.bincount(scheme(found)).tolist()) == [147] * 8 + [148] * 2
     assert cities(found.stations).max() + 1 == 364
     without = cities(found.stations.assign(city=""))
-    assert without.max() + 1 == 268 and np.bincount(without).max() == 98
+    assert without.max() + 1 == 353 and np.bincount(without).max() == 13

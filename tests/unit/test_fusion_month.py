@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 from dataclasses import replace
 
 import netCDF4
@@ -349,10 +350,16 @@ def test_methods_with_a_product_start_from_it(folder, gathered):
     np.testing.assert_array_equal(methods["background"](known, at, 1), there[at])
 
 
-def test_fewer_stations_than_folds_are_a_sentence(gathered, tmp_path):
-    with pytest.raises(DeepcamsError, match="6 stations are fewer than"):
-        cross_validate_month(tmp_path / "x.csv.gz", gathered, {}, 7)
-    assert not (tmp_path / "x.csv.gz").exists()
+def test_a_month_of_fewer_stations_than_folds_has_no_estimates_and_says_so(gathered, validated, tmp_path, caplog):
+    """It must not stop its year; a year of such months is told."""
+    with caplog.at_level(logging.WARNING):
+        cross_validate_month(tmp_path / "x.csv.gz", gathered, {"network": None}, 7)
+    assert "6 stations are fewer than 7 folds" in caplog.text
+    assert read_cross_validation([tmp_path / "x.csv.gz"]).empty
+    joined = read_cross_validation([tmp_path / "x.csv.gz", validated[0]])
+    assert len(joined) == len(read_cross_validation([validated[0]]))
+    with pytest.raises(DeepcamsError, match="in no month of the year are there as many stations as folds"):
+        score_year(tmp_path / "2022", [tmp_path / "x.csv.gz"], [], [], {})
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +415,7 @@ def test_a_year_has_scores_of_its_months(validated, reproduced, gathered, tmp_pa
     summary = json.loads((tmp_path / "2020" / "summary.json").read_text())
     assert summary["facts"] == {"days": 2, "stations": 6, "year": 2020} and summary["method"] == "network"
     assert summary["schemes"] == {"stations": "stations left out"}
-    assert summary["notes"][1:] == ["There are fewer cities than folds."]
+    assert summary["notes"][2:] == ["There are fewer cities than folds."]
     assert {path.name for path in (tmp_path / "2020").iterdir()} == {
         "counts.csv", "scores.csv", "classes.csv", "seasons.csv", "months.csv", "reproduction.csv", "summary.json"
     }  # fmt: skip

@@ -32,12 +32,8 @@ STATIONS = (*VALUES, "reproduce_geoscf 2020-01")
 TRAINING = ("train_fusion simulation", "train_fusion real", *STATIONS)
 CHANGES = [
     ("fusion={training: {learning_rate: 0.01}}", TRAINING),
-    ("fusion={static: [land]}", TRAINING),
     ("fusion={min_hours: 12}", STATIONS),
-    ("validation={maximum: 1000}", STATIONS),
     ("fusion={folds: 3}", ("cross_validate_fusion 2020-01", *SCORES)),
-    ("report={dpi: 70}", ("plot_fusion 2020",)),
-    ("encoding={compression: 2}", VALUES),  # the product that is corrected is made anew, too
     ("fusion={training: {workers: 1}}", ()),
 ]
 

@@ -23,6 +23,7 @@ with job_log(snakemake.log[0]):
         refine(coarse_grid(Region(**params.region) if params.region else None)),
         times_of(Month(int(wildcards.year), int(wildcards.month)), "daily"),
         settings,
+        may_be_empty=True,
     )
     paths = {kind: list(inputs.get(kind, [])) for kind in ("product", "climatology") if inputs.get(kind, [])}
     methods, _ = methods_of(gathered, networks, paths, settings)

@@ -26,6 +26,7 @@ with job_log(snakemake.log[0]):
         refine(coarse_grid(Region(**params.region) if params.region else None)),
         times_of(Month(int(wildcards.year), int(wildcards.month)), wildcards.step),
         settings,
+        may_be_empty=True,
     )
     write_counts(snakemake.output.counts, gathered.counts)
     fuse(

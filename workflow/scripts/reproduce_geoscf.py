@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from deepcams.calendar import Month
 from deepcams.files.checksum import check_inputs
 from deepcams.fusion.gather import GatherSettings, gather, read_tables, times_of
@@ -20,15 +18,14 @@ with job_log(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
     quality = QualitySettings(**params.quality, pollutant=POLLUTANTS[params.pollutant])
     settings = GatherSettings("daily", params.day, params.min_hours, quality)
-    stations = read_tables(inputs.stations)
-    middle = stations["time"].to_numpy("datetime64[M]")[len(stations) // 2]
     gathered = gather(
-        stations,
+        read_tables(inputs.stations),
         list(inputs.get("weather", [])),
         network_of(inputs.models[0]).variables,
         refine(coarse_grid(Region(**params.region) if params.region else None)),
-        times_of(Month.parse(str(np.datetime64(middle, "M"))), "daily"),
+        times_of(Month.parse(Path(inputs.stations[0]).name[:7]), "daily"),
         settings,
+        may_be_empty=True,
     )
     reproduce_month(
         snakemake.output[0],

@@ -45,7 +45,7 @@ def competitors(
     methods = {
         "inverse distance": of_values(inverse_distance),
         "ordinary kriging": of_values(ordinary_kriging),
-        "log kriging": of_values(log_kriging),
+        "log kriging": of_values(lambda *sample: log_kriging(*sample[:2], np.maximum(sample[2], 0), *sample[3:])),
     }
     notes = ["Estimates of the competitors below zero are taken as zero."]
     if background is None:

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pandas as pd
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -39,21 +40,44 @@ def cities_out(observations: Observations, folds: int = 10, seed: int = 1) -> np
 def cities(stations: pd.DataFrame, near: float = NEAR) -> np.ndarray:
     """Number of each station's city: (S,) int64, whatever the order of the stations, in that of their ids.
 
-    stations : as in `Observations`. Stations of one name of city in one country are one city. One without a name is in
-    one city with all stations at most `near` km away, and with those that are that near to these: chains.
+    stations : as in `Observations`. Stations of one name of city in one country are one city. Those without a name are
+    put together by complete linkage: no two of a city are more than `near` km apart, or chains of towns would make one
+    city of half a country. One of them that is at most `near` km from a named station belongs to its city.
     """
     north, east = (np.radians(stations[name].to_numpy(np.float64)) for name in ("latitude", "longitude"))
     sphere = EARTH * np.column_stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)])
-    pairs = KDTree(sphere).query_pairs(2 * EARTH * np.sin(near / EARTH / 2), output_type="ndarray")
-    unnamed = (stations["city"] == "").to_numpy()
-    pairs = pairs[unnamed[pairs].any(axis=1)]
+    chord = 2 * EARTH * np.sin(near / EARTH / 2)
+    label = pd.factorize(stations["country"] + "\n" + stations["city"], sort=True)[0].astype(np.int64)
+    unnamed = np.flatnonzero((stations["city"] == "").to_numpy())
+    named = np.setdiff1d(np.arange(len(label)), unnamed)
+    label[unnamed] = -1
+    if len(named) and len(unnamed):
+        distance, nearest = KDTree(sphere[named]).query(sphere[unnamed])
+        label[unnamed[distance <= chord]] = label[named[nearest[distance <= chord]]]
+    rest = np.flatnonzero(label < 0)
+    label[rest] = label.max(initial=0) + 1 + _compact(sphere[rest], chord)
     ids = pd.factorize(stations["station"])[0]
-    names = pd.factorize(stations["country"] + "\n" + stations["city"])[0]
-    names = np.where(unnamed, names.max(initial=0) + 1 + np.arange(len(names)), names)
-    linked = [pairs, *(_to_first(same) for same in (ids, names))]
-    one, other = np.concatenate(linked).T
+    one, other = np.concatenate([_to_first(label), _to_first(ids)]).T  # a station that moved is in one city
     graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(ids),) * 2)
     return _numbered(connected_components(graph, directed=False)[1], stations)
+
+
+def _compact(places: np.ndarray, widest: float) -> np.ndarray:
+    """Groups of places (n, 3) no two of which are further apart than `widest`: (n,) int64.
+
+    By complete linkage, within each chain of places that are so near to one another: the distances of all pairs on
+    Earth would be too many.
+    """
+    group = np.zeros(len(places), np.int64)
+    pairs = KDTree(places).query_pairs(widest, output_type="ndarray") if len(places) else np.empty((0, 2), int)
+    graph = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(len(places),) * 2)
+    count, chain = connected_components(graph, directed=False)
+    number = 0
+    for members in np.split(np.argsort(chain, kind="stable"), np.cumsum(np.bincount(chain, minlength=count))[:-1]):
+        within = fcluster(linkage(places[members], "complete"), widest, "distance") if len(members) > 1 else np.ones(1)
+        group[members] = number + within.astype(np.int64) - 1
+        number += int(within.max(initial=0))
+    return group
 
 
 def known(observations: Observations, fold_of: np.ndarray, fold: int) -> np.ndarray:

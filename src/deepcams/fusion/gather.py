@@ -16,11 +16,12 @@ from deepcams.grid.nodes import Grid, from_axes
 from deepcams.sources.isd import read_table as read_weather
 from deepcams.sources.stations import is_synthetic, read_table
 from deepcams.training.climatology import read_climatology
-from deepcams.validation.counts import sum_counts, total
+from deepcams.validation.counts import loss, sum_counts, total
 from deepcams.validation.quality import KEPT, READ, QualitySettings, control_quality
 
 # A day of weather needs no more: in much of the world it is observed every three hours.
 WEATHER_HOURS = 8
+SERIES = 16 * DAY  # around the times, by which measurements are judged; outliers take 15
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Gathered:
     """The inputs of fusion.
 
     times : (T,) datetime64[s], 00:00 of the days' dates, or the ends of hours.   observed : of the pollutant.
-    others : by the name of the variable.   synthetic : whether the stations are a nature run's.
+    others : by the name of the variable.   synthetic : whether the stations are a nature run's, None if there is
+    none at all.
     counts : rows step, country, number: measurements that are not used, and why.
     """
 
@@ -49,7 +51,7 @@ class Gathered:
     grid: Grid
     observed: Observations
     others: Mapping[str, Observations]
-    synthetic: bool
+    synthetic: bool | None
     counts: pd.DataFrame
 
 
@@ -70,23 +72,32 @@ def gather(
     grid: Grid,
     times: np.ndarray,
     settings: GatherSettings,
+    *,
+    may_be_empty: bool = False,
 ) -> Gathered:
     """Control the quality of measurements, and average them over time steps.
 
     stations : rows of `sources.stations.COLUMNS`, and a column `city` if it is known.   weather : files of
     `sources.isd`; `variables`, out of their columns, are taken from them, and are unobserved if there is no file.
-    Both reach beyond the times as far as local days do. What lies further away is not looked at.
-    Raises DeepcamsError where no time step has a value of any station, with the counts of what was left out.
+    Both reach beyond the times as far as local days do. What lies further away serves the quality control, which judges
+    series: 16 days of it, or all where stations need a share of each month.
+    Raises DeepcamsError where no time step has a value of any station, with the counts of what was left out; unless it
+    `may_be_empty`.
     """
-    synthetic = is_synthetic(stations)
-    near = stations[_near(stations["time"], times)]
-    if near.empty:
+    synthetic = is_synthetic(stations) if len(stations) else None
+    near = stations
+    if not settings.quality.station_coverage:
+        near = stations[_near(stations["time"], np.array([times[0] - SERIES, times[-1] + SERIES]))]
+    if not _near(near["time"], times).any() and not may_be_empty:
         raise DeepcamsError(
             f"No station has a measurement from {_edge(times[0])} to {_edge(times[-1])}. Check the stations' files and "
             "their period."
         )
     controlled, counts = control_quality(near, settings.quality)
-    if controlled.empty:
+    away = ~_near(controlled["time"], times)
+    further = loss("another time", controlled[away])
+    controlled = controlled[~away].reset_index(drop=True)
+    if controlled.empty and not may_be_empty:
         reasons = {step: number for step, number in total(counts).items() if number and step not in (READ, KEPT)}
         raise DeepcamsError(
             f"The quality control leaves none of {len(near):,} measurements: "
@@ -94,15 +105,15 @@ def gather(
         )
     if "city" in near.columns and "city" not in controlled.columns:
         controlled["city"] = controlled["station"].map(near.drop_duplicates("station").set_index("station")["city"])
-    observed, losses = _averaged(controlled, grid, times, settings)
+    observed, losses = _averaged(controlled, grid, times, settings, may_be_empty=may_be_empty)
     others = {}
     if weather and variables:
         table = pd.concat([read_weather(path) for path in weather], ignore_index=True)
         table = table[_near(table["time"], times)]
         for name in variables:
             rows = table[np.isfinite(table[name])]
-            others[name], _ = _averaged(rows, grid, times, settings, column=name)
-    return Gathered(times, grid, observed, others, synthetic, sum_counts([counts, losses]))
+            others[name], _ = _averaged(rows, grid, times, settings, column=name, may_be_empty=True)
+    return Gathered(times, grid, observed, others, synthetic, sum_counts([counts, further, losses]))
 
 
 def backgrounds(
@@ -115,7 +126,8 @@ def backgrounds(
     if kind == "none":
         return None
     if kind == "climatology":
-        return of_climatology(read_climatology(paths[0], grid), gathered_times)
+        within = gathered_times - HOUR if settings.step == "hourly" else gathered_times  # an hour ends at its time
+        return of_climatology(read_climatology(paths[0], grid), within)
     return of_product(paths, grid, gathered_times, settings.step, settings.day, settings.quality.pollutant)
 
 
@@ -132,11 +144,17 @@ def background_grid(kind: str, path: str | Path) -> Grid:
 
 
 def _averaged(
-    table: pd.DataFrame, grid: Grid, times: np.ndarray, settings: GatherSettings, column: str = "value"
+    table: pd.DataFrame,
+    grid: Grid,
+    times: np.ndarray,
+    settings: GatherSettings,
+    column: str = "value",
+    *,
+    may_be_empty: bool,
 ) -> tuple[Observations, pd.DataFrame]:
-    """Weather is of instants, and may be lacking altogether; concentrations are of hours and may not."""
+    """Weather is of instants, concentrations are of hours."""
     is_weather = column != "value"
-    how = {"column": column, "instants": is_weather, "may_be_empty": is_weather}
+    how = {"column": column, "instants": is_weather, "may_be_empty": may_be_empty}
     if settings.step == "hourly":
         return hourly(table, grid, times, **how)
     hours = min(settings.min_hours, WEATHER_HOURS) if is_weather else settings.min_hours

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from deepcams.models.fusion_frames import FusionFrames
 from deepcams.pollutants import POLLUTANTS
 from deepcams.product.attributes import Provenance
 from deepcams.progress import progress
+from deepcams.sources.checks import some
 
 BACKGROUNDS = {  # in words, for the files
     "product": "downscaled reanalysis",
     "climatology": "mean of GEOS-CF by calendar month",
 }
+_log = logging.getLogger(__name__)
 BLOCKS = {"daily": 32, "hourly": 24}  # time steps whose backgrounds are in memory together: whole chunks of the file
 
 
@@ -85,7 +88,7 @@ def fuse(
         )
         given = "one is given" if background_paths else "none is given"
         raise DeepcamsError(f"{model} works with {needed}, but {given}.")
-    if network.background != "none":
+    if network.background != "none" and gathered.synthetic is not None:
         _require_same_origin(gathered.synthetic, network.background, background_paths, found.provenance)
     static = covariates(network.static, gathered.grid)
     field_of = _fields(network, static, gathered, background_paths, settings)
@@ -94,11 +97,15 @@ def fuse(
         progress(range(len(gathered.times)), f"fuse {Path(out).name}", "days" if settings.step == "daily" else "hours")
     )
 
+    empty: list[str] = []
+
     def values_of(part: slice) -> tuple[np.ndarray, np.ndarray]:
         fields, distances = (np.empty((part.stop - part.start, *gathered.grid.shape), np.float32) for _ in range(2))
         for place in range(len(fields)):
             step = next(steps)
             fields[place] = field_of(step)
+            if len(cells[step].row) and not np.isfinite(fields[place]).any():
+                empty.append(str(gathered.times[step].astype("datetime64[h]")))
             distances[place] = distance_to_station(gathered.grid, cells[step])
         return fields, distances
 
@@ -119,13 +126,18 @@ def fuse(
             sources=_checksums([*sources, *background_paths]),
             networks=networks,
             configuration=digest({**_plain(settings), "networks": networks}),
-            synthetic=_label(gathered, found.provenance.get("synthetic")),
+            synthetic=_label(gathered, found.provenance.get("synthetic"), network.background, background_paths),
             precision={"fusion": network.precision},
         ),
         pollutant=POLLUTANTS[pollutant.name],
         encoding=encoding,
         threads=threads,
     )
+    if empty:
+        _log.warning(
+            "%s: the background has no field at %d of %d times that have stations, so these are missing: %s.",
+            out, len(empty), len(cells), some(empty),
+        )  # fmt: skip
 
 
 def _fields(
@@ -152,8 +164,13 @@ def _fields(
     return field_of
 
 
-def _label(gathered: Gathered, learnt_from: str | None) -> str | None:
-    """The sentence of a synthetic run; None for real stations, whatever the network has learnt from."""
+def _label(gathered: Gathered, learnt_from: str | None, kind: str, paths: Sequence[str | Path]) -> str | None:
+    """The sentence of a synthetic run; None for real stations, whatever the network has learnt from.
+
+    Without any station that of the background.
+    """
+    if gathered.synthetic is None and kind == "product":
+        return read_layout(paths[0]).global_attributes.get("synthetic")
     if gathered.synthetic:
         return learnt_from or "Stations of a nature run."
     return None

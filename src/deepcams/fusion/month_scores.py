@@ -1,5 +1,6 @@
 """The cross-validation of a month and the reproduction of a model's month: tables of the workflow."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
 from deepcams.fusion.cells import Cells
 from deepcams.fusion.competitors import Method, competitors
-from deepcams.fusion.evaluation import cross_validate, reproduce
+from deepcams.fusion.evaluation import COLUMNS, cross_validate, reproduce
 from deepcams.fusion.folds import cities_out, stations_out
 from deepcams.fusion.gather import Gathered, GatherSettings, backgrounds
 from deepcams.fusion.month import estimate, network_of, others_at
@@ -24,6 +25,7 @@ from deepcams.training.days import Days
 from deepcams.training.station_draws import erring
 
 SCHEMES = {"stations": stations_out, "cities": cities_out}
+_log = logging.getLogger(__name__)
 NAMES = {  # of the networks by their background
     "none": "network",
     "climatology": "network of anomalies",
@@ -74,7 +76,8 @@ def cross_validate_month(
 ) -> None:
     """Write the estimates of stations that were left out, of both schemes, as one csv.gz.
 
-    A scheme with fewer stations or cities than folds is left out, which the table shows by its lack.
+    A scheme with fewer stations or cities than folds is left out, which the table shows by its lack, and a log says of
+    a table without any row.
     """
     parts = []
     for scheme, split in SCHEMES.items():
@@ -86,9 +89,10 @@ def cross_validate_month(
         table.insert(0, "scheme", scheme)
         parts.append(table)
     if not parts:
-        raise DeepcamsError(
-            f"{out}: {len(gathered.observed.stations)} stations are fewer than fusion.folds, {folds}. Lower it."
+        _log.warning(
+            "%s has no estimates: %d stations are fewer than %d folds.", out, len(gathered.observed.stations), folds
         )
+        parts = [pd.DataFrame(columns=["scheme", *COLUMNS, *methods])]
     whole = pd.concat(parts, ignore_index=True)
     whole["time"] = np.datetime_as_string(whole["time"].to_numpy("datetime64[s]"), unit="s")
     write_csv([_rounded(whole, list(methods))], out)
@@ -106,7 +110,8 @@ def reproduce_month(
 
     gathered : stations of this month or another one, and weather stations: where there are any on a day of the same
     number; their values do not count.
-    The product's network starts from a field with made-up errors, as in its training.
+    The product's network starts from the day's own field with made-up errors, as in its training; so do, where it is
+    among the networks, those competitors that start from a background, and what that field is worth by itself is told.
     """
     numbers_of = {_day_of_month(date): number for number, date in enumerate(days.dates)}
     steps = [step for step, time in enumerate(gathered.times) if _day_of_month(time) in numbers_of]
@@ -125,7 +130,7 @@ def reproduce_month(
         "climatology": [of_season(means, days.dates[number]) for number in numbers],
         "product": [erring(field, random) for field in truth],
     }
-    methods, _ = competitors(grid)
+    methods, _ = competitors(grid, (lambda step: made_up["product"][step]) if "product" in networks else None)
     for kind, model in networks.items():
         network = network_of(model)
         methods[NAMES[kind]] = _reproducing(network, grid, fields, gathered, steps, made_up.get(kind))
@@ -154,7 +159,9 @@ def _reproducing(
         others = {}
         for name, cells in others_at(gathered.others, steps[step]).items():
             if name in fields:
-                others[name] = cells._replace(value=fields[name][step][cells.row, cells.column].astype(np.float64))
+                value = fields[name][step][cells.row, cells.column].astype(np.float64)
+                there_is = np.isfinite(value)
+                others[name] = Cells(cells.row[there_is], cells.column[there_is], value[there_is])
         there = None if background is None else background[step]
         return estimate(network, static, grid, known, others, there)[at].astype(np.float64)
 

@@ -56,6 +56,11 @@ def score_year(
         raise DeepcamsError(f"{folder}: no month of the year has stations. Check openaq.first and openaq.last.")
     whole = read_cross_validation(tables)
     methods, schemes = _methods(whole), _schemes(whole)
+    if not schemes:
+        raise DeepcamsError(
+            f"{folder}: in no month of the year are there as many stations as folds, so none was left out. Lower "
+            "fusion.folds, enlarge the region, or set fusion.produce to false."
+        )
     for name in TABLES:
         _write(folder / f"{name}.csv", scored(whole, name))
     _write(folder / "reproduction.csv", reproduction([pd.read_csv(path) for path in reproduced]))
@@ -95,12 +100,15 @@ def scored(whole: pd.DataFrame, name: str = "scores") -> pd.DataFrame:
 def reproduction(months: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Months of `evaluation.reproduce` as one: the means of their days' scores, by method, as Lyu et al. state them.
 
-    Rows of, as there, method, n (pairs of all days), days, r2, rmse, nme.
+    Rows of, as there, method, n (pairs of all days), days, r2, rmse, nme. Days that a method has no score of count for
+    none, so that all are judged by the same.
     """
     if not months:
         return pd.DataFrame(columns=["of", "method", "n", "days", "r2", "rmse", "nme"])
-    whole = pd.concat(months, ignore_index=True)
-    days = whole[whole["of"] == STEP].groupby("method", sort=False)
+    whole = pd.concat([month.assign(month=number) for number, month in enumerate(months)], ignore_index=True)
+    steps = whole[whole["of"] == STEP]
+    scored_by_all = steps["rmse"].notna().groupby([steps["month"], steps["step"]]).transform("all")
+    days = steps[scored_by_all].groupby("method", sort=False)
     found = days.agg(n=("n", "sum"), days=("n", "size"), r2=("r2", "mean"), rmse=("rmse", "mean"), nme=("nme", "mean"))
     found = found.reset_index()
     found.insert(0, "of", MEAN)

@@ -58,15 +58,17 @@ def write_days(
     field = read_field(fields)
     grid = from_axes(field.latitude.values, field.longitude.values)[0]
     times = field.time.values.astype("datetime64[s]")
-    # An hour's mean is stamped with its middle.
-    starts = times - HALF_HOUR if (times.astype("datetime64[h]") != times).all() else times
+    starts = _starts(times)
+    # The next month's first hour, which closes intervals elsewhere, makes no day here.
+    starts = starts[starts < (starts[0].astype("datetime64[M]") + 1).astype("datetime64[s]")]
+    field = field[: len(starts)]
     zones = zone_hours(grid.longitude) if day == "local" else np.zeros(grid.shape[1], dtype=np.int64)
     dates = _whole_dates(starts, zones)
     if not len(dates):
         raise DeepcamsError(f"{fields} holds no whole day: {len(times)} hours. Retrieve the whole month.")
     sources = {str(field.name): (field, None)}
     for name in variables:
-        sources[name] = _weather(meteorology, name, times, grid, fields)
+        sources[name] = _weather(meteorology, name, starts, grid, fields)
     with ExitStack() as stack:
         arrays = {}
         for name in sources:
@@ -161,15 +163,21 @@ def _whole_dates(starts: np.ndarray, zones: np.ndarray) -> np.ndarray:
     return np.array(sorted(set.intersection(*enough)), dtype="datetime64[D]")
 
 
-def _weather(path: str | Path | None, name: str, times: np.ndarray, grid: Grid, beside: str | Path) -> tuple:
-    """A variable of the month's meteorology, and where in it the nodes of `grid` are."""
+def _starts(times: np.ndarray) -> np.ndarray:
+    """When the hours begin whose means are stamped with their middle; an instant stands for the hour after it."""
+    return times - HALF_HOUR if (times.astype("datetime64[h]") != times).all() else times
+
+
+def _weather(path: str | Path | None, name: str, starts: np.ndarray, grid: Grid, beside: str | Path) -> tuple:
+    """A variable of the month's meteorology, cut to the same hours, and where in it the nodes of `grid` are."""
     if path is None:
         raise DeepcamsError(f"{name} needs the meteorology of the month beside {beside}; none is given.")
     source = read_field(path, name)
     there = from_axes(source.latitude.values, source.longitude.values)[0]
-    if not np.array_equal(source.time.values.astype("datetime64[s]")[: len(times)], times):
+    own = _starts(source.time.values.astype("datetime64[s]"))
+    if not np.array_equal(own[: len(starts)], starts):
         raise DeepcamsError(f"{path} does not hold the same hours as {beside}. Make both again with the same months.")
-    return source[: len(times)], locate(grid, there)
+    return source[: len(starts)], locate(grid, there)
 
 
 def _blocks(source, inside: tuple | None) -> Iterator[np.ndarray]:
