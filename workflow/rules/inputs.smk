@@ -53,8 +53,10 @@ def source_settings(source):
         if key not in ("first", "last", "max_missing")
     }
     if section["source"] == "nature_run":
-        months = "/{year}-{month}.nc" if source == "cams" else ""
-        section["path"] = f"{NATURE_RUN}/{kind_of_synthetic(source)}{months}"
+        folder = f"{NATURE_RUN}/{kind_of_synthetic(source)}"
+        section["path"] = (
+            f"{folder}/{{year}}-{{month}}.nc" if source == "cams" else folder
+        )
     return section
 
 
