@@ -160,6 +160,8 @@ def deliveries(finished, tmp_path_factory) -> Deliveries:
     }
     settings["geoscf"] |= {"source": "local", "path": "data/portal"}
     settings["openaq"] |= {"source": "local", "path": "data/openaq"}
+    for weather in ("meteorology", "weather_stations"):  # not asked for, but real or synthetic as the others are
+        settings[weather] = {"source": "local", "path": f"data/{weather}"}
     (checkout.path / "local.yaml").write_text(yaml.safe_dump(settings))
 
     targets = [f"raw/cams/{month}.nc" for month, _, _ in FAULTS] + ["raw/cams/2019-11.nc", "spatial/2019-12.nc"]
