@@ -33,7 +33,6 @@ TRAINING = ("train_fusion simulation", "train_fusion real", *STATIONS)
 CHANGES = [
     ("fusion={training: {learning_rate: 0.01}}", TRAINING),
     ("fusion={min_hours: 12}", STATIONS),
-    ("fusion={folds: 3}", ("cross_validate_fusion 2020-01", *SCORES)),
     ("fusion={training: {workers: 1}}", ()),
 ]
 
