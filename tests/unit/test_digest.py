@@ -162,4 +162,4 @@ def test_what_means_something_else_has_another_outline(one, other):
 def test_no_computing_script_reaches_the_drawing_code():
     scripts = (ROOT / "workflow" / "scripts").glob("*.py")
     drawing = {path.name for path in scripts if any("report" in m for m in digest.imported_modules(path))}
-    assert drawing <= {"plot_year.py", "plot_zoom.py", "write_report.py", "write_year_report.py"}
+    assert drawing <= {"plot_fusion.py", "plot_year.py", "plot_zoom.py", "write_report.py", "write_year_report.py"}

@@ -98,7 +98,7 @@ def test_networks_that_learn_ask_for_the_papers_training_years(checkout, network
 def test_experiments_that_learn_from_the_same_months_share_one_training(checkout):
     jobs = checkout.planned(configfile="config/demo.yaml")
     trained = {job.split()[1] for job in jobs if job.startswith("train")}
-    assert trained == {"simulation-flow_residual", "simulation-pixel_shuffle"}
+    assert trained == {"simulation-flow_residual", "simulation-pixel_shuffle", "simulation"}  # the last one for fusion
 
 
 def test_compared_networks_are_trained_for_the_experiment_and_scored_in_pairs(checkout):

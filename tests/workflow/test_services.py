@@ -310,6 +310,8 @@ def test_months_of_another_run_are_linked_not_copied(finished, checkout):
         ("cams", f"{raw}/cams/{{year}}-{{month}}.nc"),
         ("geoscf", raw / "geoscf"),
         ("openaq", raw / "openaq"),
+        ("meteorology", raw / "meteorology"),
+        ("weather_stations", raw / "weather"),
     ):
         settings[name] |= {"source": "local", "path": str(path)}
     (checkout.path / "linked.yaml").write_text(yaml.safe_dump(settings))
