@@ -226,5 +226,5 @@ def merge_global_attributes(paths: Sequence[str | Path], layouts: Sequence[Layou
 
 def _missing(fusion: Fusion) -> str:
     if fusion.form == INNOVATIONS:
-        return "Where no station has a value the field is the background."
+        return "Where no station is near the field is the background, and NaN where that has no value."
     return "Where no station has a value at a time, the field of that time is NaN."

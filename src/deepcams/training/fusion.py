@@ -23,7 +23,7 @@ from deepcams.training.days import Days, read_days, split
 from deepcams.training.engine import Task, warm_cosine
 from deepcams.training.held_out import Errors, held_out, mean_concentration
 from deepcams.training.losses import spatial_loss
-from deepcams.training.samples import TRIES, generators
+from deepcams.training.samples import TRIES, area_weights, generators
 from deepcams.training.shards import grid_entry
 
 DAYS_AWAY = 10  # at most, of a background that is of another day
@@ -106,7 +106,9 @@ def _material(module: nn.Module, months: Sequence[Days], settings: dict) -> _Mat
         months=tuple(months),
         static=covariates(module.static, grid),
         areas=_cell_areas(grid)[:, None],
-        weights=_weights(grid) if (module.recipe == "corrected" if weights is None else weights) else np.ones(height),
+        weights=area_weights(grid.latitude)
+        if (module.recipe == "corrected" if weights is None else weights)
+        else np.ones(height),
         means=climatology(months) if module.background == "climatology" else {},
         variables=module.variables,
         recipe=module.recipe,
@@ -176,11 +178,6 @@ def _example(material: _Material, month: Days, random: np.random.Generator, part
 def _cell_areas(grid: Grid) -> np.ndarray:
     """Areas of the cells of each row: (H,) km²."""
     return row_weights(grid) * EARTH**2 * np.radians(grid.step)
-
-
-def _weights(grid: Grid) -> np.ndarray:
-    """(H,), of the areas of the rows' cells, in such a unit that the mean over all latitudes is 1."""
-    return np.cos(np.radians(grid.latitude)) * (np.pi / 2)
 
 
 def _estimate(network: nn.Module, examples: Fields, module: nn.Module) -> torch.Tensor:

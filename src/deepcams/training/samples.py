@@ -277,8 +277,13 @@ def _grid(grid: Grid, rows: range, columns: range) -> Grid:
 
 def _weights(latitude: np.ndarray, drawing: Drawing) -> np.ndarray:
     """(h, 1), of the areas of the rows' cells, in such a unit that the mean over all latitudes is 1; or ones."""
-    weights = np.cos(np.radians(latitude)) * (np.pi / 2) if drawing.latitude_weights else np.ones(len(latitude))
+    weights = area_weights(latitude) if drawing.latitude_weights else np.ones(len(latitude))
     return weights[:, None]
+
+
+def area_weights(latitude: np.ndarray) -> np.ndarray:
+    """(h,), of the areas of the rows' cells, in such a unit that the mean over all latitudes is 1."""
+    return np.cos(np.radians(latitude)) * (np.pi / 2)
 
 
 def _cut(fields: np.ndarray, frames: Sequence[int], rows: range, columns: range) -> np.ndarray:
