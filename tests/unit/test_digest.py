@@ -52,6 +52,47 @@ def test_comments_docstrings_layout_and_unrelated_modules_do_not_count(package, 
     assert digest.code_digest(script) == before
 
 
+def forget():
+    digest._read.cache_clear()
+    digest._known.cache_clear()
+
+
+def test_what_was_parsed_is_kept_for_the_next_process_by_content(package, tmp_path, monkeypatch):
+    script, folder = package
+    kept = tmp_path / ".snakemake/code_digests.json"
+    plain = digest.code_digest(script)
+    assert digest.code_digest(script, kept=kept) == plain
+    with monkeypatch.context() as patch:
+        patch.setattr(digest, "_understood", None)  # nothing is parsed
+        forget()
+        assert digest.code_digest(script, kept=kept) == plain
+        forget()
+        edit(folder / "table.json", "{}", "[]")  # data are not parsed
+        assert digest.code_digest(script, kept=kept) != plain
+    forget()
+    edit(folder / "lower.py", "return 2", "return 3")
+    edit(folder / "table.json", "[]", "{}")
+    assert digest.code_digest(script, kept=kept) == digest.code_digest(script) != plain
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"by": "an older version", "files": {}}', '{"files": 7}'])
+def test_a_kept_file_of_no_use_is_replaced(package, tmp_path, content):
+    script, _ = package
+    kept = tmp_path / "kept.json"
+    kept.write_text(content)
+    forget()
+    assert digest.code_digest(script, kept=kept) == digest.code_digest(script)
+    assert len(kept.read_text()) > 500
+    assert [path.name for path in tmp_path.glob("kept.json*")] == ["kept.json"]
+
+
+def test_where_nothing_can_be_kept_nothing_is(package, tmp_path):
+    script, _ = package
+    (tmp_path / "file").touch()
+    forget()
+    assert digest.code_digest(script, kept=tmp_path / "file/kept.json") == digest.code_digest(script)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [("upper.py", "+ 1", "+ 2"), ("lower.py", "return 2", "return 3"), ("table.json", "{}", "[]")],
@@ -136,7 +177,7 @@ def test_the_digest_is_the_same_on_every_version_of_python(tmp_path):
     """A fixed number, which the tests confirm on each version they are run with."""
     script = tmp_path / "script.py"
     script.write_text(TEXT, encoding="utf-8")
-    assert digest.code_digest(script) == "3f851c14ebdfd2de"
+    assert digest.code_digest(script) == "5aaa840e4e54e8bf"
 
 
 def test_what_versions_of_python_parse_differently_does_not_count():

@@ -182,7 +182,11 @@ def script_digest(name, *networks, trains=False):
     modules = [module for network in networks for module in modules_of(*network)]
     if trains:
         modules += [trainer_of(*network) for network in networks if learns(*network)]
-    return code_digest(f"{workflow.basedir}/workflow/scripts/{name}", tuple(modules))
+    return code_digest(
+        f"{workflow.basedir}/workflow/scripts/{name}",
+        tuple(modules),
+        kept=".snakemake/code_digests.json",
+    )
 
 
 def gpus(*networks):
