@@ -57,8 +57,14 @@ rule all:
         fused_products(),
 
 
+name_run()
+if workflow.is_main_process:
+    make_way()
+
+
 onstart:
     require_access(workflow.dag)
+    claim_outputs(workflow.dag)
 
 
 onsuccess:

@@ -8,9 +8,12 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from deepcams.credentials import hide
 from deepcams.errors import DeepcamsError
+
+_RUN = "DEEPCAMS_RUN"  # of the environment: number of the process that jobs belong to
 
 
 @contextmanager
@@ -45,12 +48,30 @@ def job_log(path: str) -> Iterator[None]:
 def _end_with_parent() -> None:
     """Have the kernel kill this process when its parent dies.
 
-    A Snakemake that is killed, by the user or for want of memory, cannot stop its jobs; one that went on would write
-    the same files as its successor in the next run.
+    A Snakemake that is killed, by the user or for want of memory, cannot stop its jobs; one that went on would do the
+    same work as its successor in the next run. The kernel tells only of deaths to come; a parent that died while this
+    process was being set up is missed by the number that `name_run` noted.
     """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    run, _, numbering = os.environ.get(_RUN, "").partition(" ")
+    if run and numbering == _numbering() and not Path(f"/proc/{run}").exists():
+        os._exit(1)
+
+
+def name_run() -> None:
+    """Note, for the jobs that this process will start, which one it is."""
     if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        os.environ[_RUN] = f"{os.getpid()} {_numbering()}"
+
+
+def _numbering() -> str:
+    """What tells whether two processes see the same numbers of processes; on other machines they do not."""
+    with suppress(OSError):
+        return f"{os.readlink('/proc/self/ns/pid')} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    return ""
 
 
 class _Discreet:

@@ -75,6 +75,10 @@ def copy_of_repository(target: Path) -> Checkout:
             shutil.copytree(source, target / part, ignore=ignore)
         else:
             shutil.copy2(source, target / part)
+    kept = ROOT / ".snakemake/code_digests.json"  # for speed alone: what was parsed before, by its content
+    if kept.is_file():
+        (target / ".snakemake").mkdir()
+        shutil.copy2(kept, target / ".snakemake")
     return Checkout(target)
 
 

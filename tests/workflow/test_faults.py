@@ -19,7 +19,8 @@ from deepcams.files.atomic import atomic_path, write_text
 from deepcams.grid.nodes import Region
 from deepcams.product.downscale import downscale_spatial
 from deepcams.product.year import assemble_year
-from tests.conftest import hears_ctrl_c
+from tests.conftest import ROOT
+from tests.faults.harness import Run, contents, differing, left_behind, wait_for
 from tests.workflow.conftest import Checkout, assert_one_sentence, error_lines, leftovers
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -191,135 +192,75 @@ def test_a_folder_that_may_not_be_written_is_named(twin):
 # ---- killed ----
 
 
-def start(checkout: Checkout, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--nocolor"]
-    return subprocess.Popen(
-        [*command, "--configfile", "config/tiny.yaml"],
-        cwd=checkout.path,
-        env={**os.environ, "HOME": str(checkout.path), "OMP_WAIT_POLICY": "passive"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=hears_ctrl_c,
-    )
-
-
-def children(parent: int, word: str) -> list[int]:
-    """Processes started by `parent` whose command line has `word` in it."""
-    listing = subprocess.run(
-        ["ps", "-ww", "-eo", "pid=,ppid=,args="], text=True, capture_output=True, check=True
-    ).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()]
-    return [int(row[0]) for row in rows if int(row[1]) == parent and word in row[-1]]
-
-
-def is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.002)
-
-
 @pytest.fixture
 def started(twin):
     """A function that starts Snakemake; what is still running at the end is killed."""
     running = []
 
     def begin(*arguments):
-        running.append(start(twin, *arguments))
+        running.append(Run(twin, *arguments))
         return running[-1]
 
     yield begin
-    for process in running:
-        process.kill()
-        process.wait()
+    for run in running:
+        run.end()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere jobs outlive a killed Snakemake")
-def test_killed_jobs_go_on_where_they_stopped_and_give_the_same_bytes(twin, finished, started):
-    name = "results/tiny/spatial/2020-01.nc"
-    folder = twin.path / "results/tiny/spatial"
-    remove(twin.path / name)
+def test_six_kills_each_followed_by_the_plain_command_end_in_the_same_bytes(twin, finished, started):
+    """Snakemake, jobs, all at once, while planning, in a training and in a month: nothing to unlock, nothing left."""
+    chance = random.Random(6)
+    results = twin.path / "results/tiny"
+    model, month, year = "models/real/spatial/pixel_shuffle", "spatial/2020-01.nc", "2020/pm25_hourly.nc"
+    made = [f"{model}/{name}.safetensors" for name in ("model", "last")] + [f"{model}/curves.csv", month, year]
+    target = f"results/tiny/{year}"
+    state, log = results / model / "training.pt", results / "logs/train_spatial/real-pixel_shuffle.log"
+    remove(*(results / name for name in made))
 
     def days():
-        return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.glob(".2020-01.nc.days-*/2*.nc")}
+        folders = (results / "spatial").glob(".2020-01.nc.days-*/2*.nc")
+        return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folders}
 
+    def killed(victim, condition=lambda: True, at_work=True):
+        run = started(target)
+        wait_for(lambda: run.has_ended() or (condition() and (run.jobs() or not at_work)), 300)
+        time.sleep(chance.uniform(0, 0.02))
+        assert run.kill(victim, chance) == victim
+        assert run.wait() != 0  # waits for the jobs, too: none outlives its Snakemake
+        assert not (results / year).exists()
+        assert "--unlock" not in run.text
+        assert "Traceback" not in run.text
+
+    end_of_planning = time.monotonic() + 1
+    killed("snakemake", lambda: time.monotonic() > end_of_planning, at_work=False)
+    killed("job", state.exists)
+    killed("snakemake")  # as soon as there is a job, which then is still being set up
+    assert state.exists()
+    assert not (results / model / "model.safetensors").exists()
     kept = {}
-    for at_least in (2, 9, 16):
-        snakemake = started(name)
-        wait_for(lambda least=at_least: len(days()) >= least)
-        time.sleep(random.uniform(0, 0.04))
-        (job,) = children(snakemake.pid, "downscale_spatial")
-        if at_least < 16:
-            os.kill(job, signal.SIGKILL)
-            assert snakemake.wait() != 0
-        else:
-            snakemake.kill()
-            snakemake.wait()
-            wait_for(lambda job=job: not is_running(job), 10)  # a job does not outlive its Snakemake
+    for victim, at_least in (("job", 2), ("snakemake", 9), ("all", 16)):
+        killed(victim, lambda least=at_least: len(days()) >= least)
         found = days()
-        assert not (twin.path / name).exists()
         assert len(found) >= max(at_least, len(kept))
         assert kept.items() <= found.items()  # finished days are not made again
         kept = found
-
-    process = twin.snakemake(name)
-    assert process.returncode != 0
-    assert "--unlock" in process.stdout
-    assert "Traceback" not in process.stdout
-    assert twin.snakemake("--unlock", configfile=None).returncode == 0
-    process = twin.snakemake(name)
+    process = twin.snakemake(target)
     assert process.returncode == 0, process.stdout
-    assert (twin.path / name).read_bytes() == (finished.path / name).read_bytes()
-    assert leftovers(folder) == []
+    assert differing(contents(results), contents(finished.path / "results/tiny")) == []
+    assert [name for name in made if not (results / name).exists()] == []
+    assert left_behind(twin) == []
     assert twin.planned() == {}
-
-
-def test_a_killed_training_goes_on_where_it_stopped_and_gives_the_same_bytes(twin, started):
-    target = "results/tiny/models/real/temporal/flow_residual/model.safetensors"
-    longer = (target, "--config", "temporal={features: 4, training: {steps: 200}}")
-    folder = (twin.path / target).parent
-    state, log = folder / "training.pt", twin.path / "results/tiny/logs/train_temporal/real-flow_residual.log"
-
-    def made():
-        return {name: (folder / name).read_bytes() for name in ("model.safetensors", "last.safetensors", "curves.csv")}
-
-    def steps():
-        return int(re.findall(r"\d+/(\d+) \[", log.read_text())[-1])
-
-    snakemake = started(*longer)
-    wait_for(state.exists)
-    (job,) = children(snakemake.pid, "train_temporal")
-    os.kill(job, signal.SIGKILL)
-    assert snakemake.wait() != 0
-    assert not (twin.path / target).exists()
-    assert state.exists()
-    process = twin.snakemake(*longer)
-    assert process.returncode == 0, process.stdout
-    assert steps() < 200
-    assert not state.exists()
-    broken = made()
-    assert twin.snakemake("--force", *longer).returncode == 0
-    assert steps() == 200
-    assert made() == broken
+    assert int(re.findall(r"\d+/(\d+) \[", log.read_text())[-1]) < 20  # steps: the training had gone on
 
 
 def test_ctrl_c_needs_no_unlocking_and_leaves_no_traceback(twin, finished, started):
     name = "results/tiny/spatial/2020-01.nc"
     folder = twin.path / "results/tiny/spatial"
     remove(twin.path / name)
-    snakemake = started(name)
+    run = started(name)
     wait_for(lambda: list(folder.glob(".2020-01.nc.days-*/2*.nc")))
-    os.killpg(snakemake.pid, signal.SIGINT)  # the terminal sends it to all processes
-    assert snakemake.wait() != 0
+    assert run.kill("ctrl-c", random.Random(1)) == "ctrl-c"
+    assert run.wait() != 0
     log = (twin.path / "results/tiny/logs/downscale_spatial/2020-01.log").read_text()
     assert "Interrupted" in log
     assert "Traceback" not in log
@@ -327,6 +268,58 @@ def test_ctrl_c_needs_no_unlocking_and_leaves_no_traceback(twin, finished, start
     process = twin.snakemake(name)
     assert process.returncode == 0, process.stdout
     assert (twin.path / name).read_bytes() == (finished.path / name).read_bytes()
+
+
+# ---- two at once, and clocks ----
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells runs at work by Linux's means")
+def test_a_second_run_of_the_same_is_refused_and_one_of_something_else_is_not(twin, finished, started):
+    month, scores = (
+        f"results/tiny/{name}" for name in ("spatial/2020-01.nc", "evaluation/spatial/baselines/2020-01.csv")
+    )
+    remove(twin.path / month, twin.path / scores)
+    first = started(month)
+    wait_for(lambda: list((twin.path / "results/tiny/spatial").glob(".2020-01.nc.days-*/2*.nc")))
+    os.kill(first.number, signal.SIGSTOP)  # so that it is still there when the others end
+    (job,) = first.jobs()
+    os.kill(job.number, signal.SIGSTOP)
+    second = twin.snakemake(month)
+    third = twin.snakemake(scores)
+    for number in (job.number, first.number):
+        os.kill(number, signal.SIGCONT)
+    assert second.returncode != 0
+    (line,) = error_lines(second.stdout)
+    for words in (month, "nother run", f"process {first.number} ", "Wait for it, or stop it first."):
+        assert words in line
+    assert "Traceback" not in second.stdout
+    assert third.returncode == 0, third.stdout
+    assert first.wait() == 0, first.text
+    for name in (month, scores):
+        assert (twin.path / name).read_bytes() == (finished.path / name).read_bytes()
+    assert left_behind(twin) == []
+
+
+def test_a_clock_that_was_set_back_is_told_and_the_remedy_in_the_documentation_helps(twin, finished):
+    """All files are of tomorrow, and what is made anew is of today."""
+    results, tomorrow = twin.path / "results/tiny", time.time() + 86400
+    for path in results.rglob("*"):
+        if path.is_file() and "nature_run" not in path.parts:  # hard links of the shared run's
+            os.utime(path, (tomorrow, tomorrow))
+    month = "results/tiny/temporal/2020-01.nc"
+    remove(twin.path / month)
+    process = twin.snakemake(month)
+    assert process.returncode != 0
+    assert f"Output {month} has older modification time" in process.stdout
+    assert "clock skew" in process.stdout
+    assert "Traceback" not in process.stdout
+    assert not (twin.path / month).exists()
+    (remedy,) = re.findall(r"^find results .*", (ROOT / "docs/faults.md").read_text(), flags=re.MULTILINE)
+    subprocess.run(remedy, shell=True, cwd=twin.path, check=True)
+    process = twin.snakemake(month)
+    assert process.returncode == 0, process.stdout
+    assert (twin.path / month).read_bytes() == (finished.path / month).read_bytes()
+    assert twin.planned() == {}
 
 
 KILLED = """

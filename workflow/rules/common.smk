@@ -9,6 +9,9 @@ from deepcams.config.check import load_schema, require_valid, restore_types
 from deepcams.digest import code_digest
 from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
+from deepcams.files.records import check_records
+from deepcams.files.run_lock import claim, clear_locks
+from deepcams.logs import name_run
 from deepcams.models import pretrained
 from deepcams.models.catalogue import learns, modules_of, names, trainer_of, wants_gpu
 from deepcams.models.checkpoint import read
@@ -194,9 +197,32 @@ def gpus(*networks):
     return int(any(wants_gpu(*network) for network in networks))
 
 
+def rising(megabytes):
+    """Memory of a rule, in MB: as much again with each attempt. Where a profile retries, it helps what ran out of it."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
 def configured(*stages):
     """The configured networks of some stages, each as stage and name."""
     return [(stage, network_name(stage)) for stage in stages]
+
+
+def make_way():
+    """Before Snakemake reads its own folder: what was killed or damaged there shall not stand in the way unexplained."""
+    try:
+        for run in clear_locks(".snakemake"):
+            print(f"Another run is at work in this folder: {run}.", file=sys.stderr)
+        check_records(".snakemake")
+    except DeepcamsError as error:
+        sys.exit(f"ERROR: {error}")
+
+
+def claim_outputs(dag):
+    """Stop before the first job if another run makes one of the files that this one would make."""
+    try:
+        claim(".snakemake", [path for job in dag.needrun_jobs() for path in job.output])
+    except DeepcamsError as error:
+        sys.exit(f"ERROR: {error}")
 
 
 def require_access(dag):

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from deepcams.files.checksum import write_sidecar
+from deepcams.files.checksum import check_inputs, write_sidecar
 from deepcams.logs import job_log
 from deepcams.training.train import train
 
 with job_log(snakemake.log[0]):
+    check_inputs(snakemake.input)
     train(
         "spatial",
         snakemake.params.settings,

@@ -15,6 +15,7 @@ import numpy as np
 from deepcams.calendar import HOUR
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import is_abandoned, owner
+from deepcams.files.hold import held, remove_unless_held
 from deepcams.files.netcdf import Encoding, FieldWriter, check_whole, concatenate, read_layout
 from deepcams.grid.nodes import Grid
 from deepcams.pollutants import PM25, Pollutant
@@ -93,31 +94,34 @@ def write_by_days(
     compute : gives a day's values (24, H, W) float32 and its `closure_…` statistics, which become the file's maxima.
     Finished days stand in `.{out name}.days-{key}` beside `out`, which is removed once `out` is whole; joining them
     copies compressed chunks. A day is compressed while the next one is computed; `compute` may reuse nothing that it
-    returned. Two processes must not write `out` with keys at the same time, which Snakemake's lock sees to; those
-    without a key leave each other, and all others, alone.
+    returned. Where another process is at work on the same days, as may be a job that its run has lost sight of, this
+    one makes days of its own; no process touches what another one works on.
     Raises whatever `compute` raises, and DeepcamsError as FieldWriter and concatenate do.
     """
     out = Path(out)
-    folder = out.parent / f".{out.name}.days-{key or _OWNED + owner()}"
-    _remove_other_days(out, folder, with_keys=key is not None)
-    try:
-        _write_days(out, folder, days, compute, product, label, threads)
-    except BaseException:
-        if key is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    own = out.parent / f".{out.name}.days-{_OWNED}{owner()}"
+    shared = out.parent / f".{out.name}.days-{key}" if key else own
+    with held(shared) as ours:
+        folder = shared if ours else own
+        _remove_other_days(out, {shared.name, own.name}, with_keys=key is not None)
+        try:
+            _write_days(out, folder, days, compute, product, label, threads)
+        except BaseException:
+            if folder == own:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_other_days(out: Path, folder: Path, *, with_keys: bool) -> None:
+def _remove_other_days(out: Path, kept: set[str], *, with_keys: bool) -> None:
     """Remove days for `out` that nobody will use: those of dead processes and, `with_keys`, of other keys."""
     prefix = f".{out.name}.days-"
     for name in os.listdir(out.parent) if out.parent.is_dir() else ():
-        if not name.startswith(prefix) or name == folder.name:
+        if not name.startswith(prefix) or name in kept:
             continue
         key = name.removeprefix(prefix)
         if is_abandoned(key.removeprefix(_OWNED)) if key.startswith(_OWNED) else with_keys:
-            shutil.rmtree(out.parent / name, ignore_errors=True)
+            remove_unless_held(out.parent / name)
 
 
 def _write_days(

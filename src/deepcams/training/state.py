@@ -38,10 +38,13 @@ def kept(path: Path | None, key: str) -> dict | None:
     if path is None or not path.is_file():
         return None
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:
+            found = torch.load(file, map_location="cpu", weights_only=True)
         if found["key"] != key:
             return None
         return {**found, "done": Progress(**found["done"])}
+    except FileNotFoundError:  # another process has just ended the same training
+        return None
     except Exception as error:  # torch has many, and its words are not for whom this message is for
         raise _damaged(path) from error
 
