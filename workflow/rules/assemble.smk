@@ -24,7 +24,7 @@ rule assemble_year:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=rising(1000),
         runtime=120,
     params:
         code=script_digest("assemble_year.py"),

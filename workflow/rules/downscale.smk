@@ -25,7 +25,7 @@ rule downscale_temporal:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=120,
         gpu=gpus(*configured("temporal")),
     params:
@@ -57,7 +57,7 @@ rule downscale_spatial:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=720,
         gpu=gpus(*configured("spatial")),
     params:

@@ -49,7 +49,7 @@ rule evaluate_temporal:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=240,
         gpu=scoring_gpus("temporal"),
     params:
@@ -88,7 +88,7 @@ rule evaluate_spatial:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=240,
         gpu=scoring_gpus("spatial"),
     params:
@@ -126,7 +126,7 @@ rule evaluate_joint:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=240,
         gpu=scoring_gpus("joint"),
     params:
@@ -162,7 +162,7 @@ rule summarise_evaluation:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=20,
     params:
         code=script_digest("summarise_evaluation.py"),
@@ -192,7 +192,7 @@ rule cut_zoom:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=60,
     params:
         code=lambda wildcards: script_digest(

@@ -41,7 +41,7 @@ rule average_geoscf:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=60,
     params:
         code=script_digest("average_geoscf.py"),
@@ -77,7 +77,7 @@ rule train_fusion:
     threads: training_threads("fusion")
     resources:
         **chosen.training_means(config, "fusion"),
-        mem_mb=12000,
+        mem_mb=rising(12000),
         runtime=1440,
         gpu=config["fusion"]["training"]["processes"]
         * gpus(("fusion", chosen.FUSION_NETWORK)),
@@ -110,7 +110,7 @@ rule fuse_month:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
+        mem_mb=rising(8000),
         runtime=240,
         gpu=gpus(("fusion", chosen.FUSION_NETWORK)),
     params:
@@ -151,7 +151,7 @@ rule assemble_fused_year:
         "../../envs/base.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=120,
     params:
         code=script_digest("assemble_fused_year.py"),
@@ -177,7 +177,7 @@ rule cross_validate_fusion:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=12000,
+        mem_mb=rising(12000),
         runtime=480,
         gpu=gpus(("fusion", chosen.FUSION_NETWORK)),
     params:
@@ -210,7 +210,7 @@ rule reproduce_geoscf:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=12000,
+        mem_mb=rising(12000),
         runtime=240,
         gpu=gpus(("fusion", chosen.FUSION_NETWORK)),
     params:
@@ -246,7 +246,7 @@ rule score_fusion:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=60,
     params:
         code=script_digest("score_fusion.py"),
@@ -291,7 +291,7 @@ rule plot_fusion:
         "../../envs/plot.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=60,
     params:
         code=script_digest("plot_fusion.py"),

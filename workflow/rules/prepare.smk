@@ -22,7 +22,7 @@ rule degrade_geoscf:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=60,
     params:
         code=script_digest("degrade_geoscf.py"),

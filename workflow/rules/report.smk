@@ -63,7 +63,7 @@ rule plot_year:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=60,
     params:
         code=script_digest("plot_year.py"),
@@ -95,7 +95,7 @@ rule plot_zoom:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=10,
     params:
         code=script_digest("plot_zoom.py"),
@@ -149,7 +149,7 @@ rule write_year_report:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=10,
     params:
         code=script_digest("write_year_report.py"),
@@ -173,7 +173,8 @@ rule write_year_report:
 rule write_report:
     """Write the page of all years, which links to each year's report.
 
-    Out: one HTML file with a row of scores (µg/m³) a year; the table of these; the years' density scatters.
+    Out: one HTML file with a row of scores (µg/m³) a year; the table of these; the years' density scatters; the bill of
+    the software that made them (CycloneDX).
     """
     input:
         tables=collect(VALIDATED["tables"], year=PRODUCT_YEARS),
@@ -194,6 +195,7 @@ rule write_report:
             category="Report",
             labels={"page": "all years"},
         ),
+        software=f"{RESULTS}/report/software.cdx.json",
     log:
         f"{RESULTS}/logs/write_report.log",
     benchmark:
@@ -202,7 +204,7 @@ rule write_report:
         "../../envs/plot.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=rising(1000),
         runtime=10,
     params:
         code=script_digest("write_report.py"),

@@ -27,7 +27,7 @@ rule simulate_nature_run:
         "../../envs/torch.yaml"
     threads: 1 if REGION else 2  # on a small box threads wait for one another more than they work
     resources:
-        mem_mb=3000,
+        mem_mb=rising(3000),
         runtime=240,
     params:
         code=script_digest("simulate_nature_run.py"),
@@ -57,7 +57,7 @@ rule retrieve_cams:
         "../../envs/retrieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=1560 if fetched_from("cams") else 120,  # requests queue at the store
         ads_requests=fetched_from("cams"),
     params:
@@ -92,7 +92,7 @@ rule retrieve_geoscf:
         "../../envs/retrieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=1440 if fetched_from("geoscf") else 720,
         nasa_jobs=fetched_from("geoscf"),
     params:
@@ -125,7 +125,7 @@ rule retrieve_openaq:
         "../../envs/retrieve.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=720,
         openaq_jobs=fetched_from("openaq"),
     params:
@@ -157,7 +157,7 @@ rule retrieve_meteorology:
         "../../envs/retrieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=1440,
         nasa_jobs=fetched_from("meteorology"),
     params:
@@ -189,7 +189,7 @@ rule retrieve_weather_stations:
         "../../envs/retrieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=rising(2000),
         runtime=720,
         noaa_jobs=fetched_from("weather_stations"),
     params:

@@ -25,7 +25,7 @@ rule train_temporal:
     threads: training_threads("temporal")
     resources:
         **chosen.training_means(config, "temporal"),
-        mem_mb=8000,
+        mem_mb=rising(8000),
         runtime=1440,
         gpu=training_gpus("temporal"),
     params:
@@ -59,7 +59,7 @@ rule train_spatial:
     threads: training_threads("spatial")
     resources:
         **chosen.training_means(config, "spatial"),
-        mem_mb=8000,
+        mem_mb=rising(8000),
         runtime=1440,
         gpu=training_gpus("spatial"),
     params:
@@ -89,7 +89,7 @@ rule derive_network:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=240,
     params:
         code=lambda wildcards: script_digest(

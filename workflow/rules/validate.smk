@@ -54,7 +54,7 @@ rule collocate_stations:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=rising(4000),
         runtime=60,
     params:
         code=script_digest("collocate_stations.py"),
@@ -94,7 +94,7 @@ rule validate_year:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=rising(6000),
         runtime=240,
     params:
         code=script_digest("validate_year.py"),
