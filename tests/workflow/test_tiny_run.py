@@ -88,7 +88,7 @@ def test_everything_that_was_promised_is_there(results):
     others += [f"report/figures/{year}/{name}" for year in YEARS for name in ("animation.gif", "slider.json")]
     others += [f"validation/{year}/{name}" for year in YEARS for name in VALIDATION if not name.endswith(".npz")]
     others += [f"collocated/{month}_counts.csv.gz" for month in MONTHS]
-    others += ["validation/years.csv", "report/figures/years.png"]
+    others += ["validation/years.csv", "report/figures/years.png", "report/software.cdx.json"]
     assert [name for name in others if not (results / name).stat().st_size] == []
 
 

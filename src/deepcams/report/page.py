@@ -106,12 +106,14 @@ def write_index(
     scatter: str | Path | None = None,
     record: str | Path | None = None,
     links: Mapping[int, str] | None = None,
+    software: str | None = None,
 ) -> None:
     """Write the page of all years.
 
     folders : with the files of each year's validation.  scatter : PNG of the density scatters of the years.
     record : CSV with the columns of scores.csv, whose `group` is a year or "all years"; None: from the folders.
-    links : year → address of its report, by default "{year}.html".
+    links : year → address of its report, by default "{year}.html".  software : address of the software bill beside the
+    page; None: there is none.
     """
     years = sorted((read_validation(folder) for folder in folders), key=lambda year: year.title)
     marks = [year.summary["synthetic"] for year in years if year.summary.get("synthetic")]
@@ -120,8 +122,15 @@ def write_index(
         title=f"Hourly 0.25° surface {label()}",
         lead="CAMS EAC4 downscaled from 0.75° and 3 hours to 0.25° and 1 hour, by year.",
         banner=shell.banner(marks[0] if marks else None),
-        sections=years_sections(years, scatter, record, links or {}),
+        sections=[*years_sections(years, scatter, record, links or {}), ("software", "Software", _software(software))],
     )
+
+
+def _software(bill: str | None) -> str:
+    if not bill:
+        return ""
+    link = f'<a href="{escape(bill)}">{escape(bill)}</a>'
+    return f"<p>What was installed where this page was written, with versions and licences: {link} (CycloneDX).</p>"
 
 
 def _title(validation: Validation) -> str:
