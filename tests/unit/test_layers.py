@@ -17,7 +17,7 @@ LAYERS = [
     {"inference", "training"},
     {"validation", "product"},
     {"fusion"},
-    {"report"},
+    {"report", "plan"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -18,6 +18,7 @@ COMMANDS = {
     "virtual": "read several years as one data set, without a copy",
     "validate": "fields and stations in, scores and a report out",
     "fuse": "station measurements in, fields out",
+    "plan": "what a target of the workflow will take: jobs, hours, bytes",
     "doctor": "what a run of the workflow will need, before it begins",
 }
 
@@ -37,6 +38,7 @@ examples:
   deepcams virtual 2019.nc 2020.nc --out pm25.json
   deepcams validate hourly.nc stations.csv.gz --out validation
   deepcams fuse stations.csv.gz --model model.safetensors --out fused.nc
+  deepcams plan all --configfile config/demo.yaml
   deepcams doctor --configfile config/demo.yaml
   deepcams COMMAND --help"""
 
