@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from deepcams.config.check import SCHEMA_FILE, load_schema, require_valid, restore_types
+from deepcams.config.check import SCHEMA_FILE, load_schema, require_tree, require_valid, restore_types
 from deepcams.config.document import merged
 from deepcams.credentials import hide
 from deepcams.errors import DeepcamsError
@@ -72,8 +72,10 @@ def _read(path: Path) -> dict:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DeepcamsError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DeepcamsError(f"{path} is no YAML ({str(error).splitlines()[0]}).") from error
+    except Exception as error:  # no UTF-8, no YAML, 30 February, nesting without end …
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DeepcamsError(f"{path} is no YAML ({reason}).") from error
+    require_tree(document, str(path))
     if not isinstance(document, dict):
         raise DeepcamsError(f"{path} holds no keys and values.")
     return document

@@ -25,6 +25,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times 
 _TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: is_whole(value)).redefine(
     "number", lambda _, value: is_number(value)
 )
+_LARGEST = 20_000  # values of a configuration
 _Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
@@ -67,6 +68,30 @@ def require_valid(config: dict, schema: dict | None = None) -> None:
         count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
         lines = "\n".join(f"  {text}" for text in found)
         raise DeepcamsError(f"The configuration has {count}:\n{lines}\nconfig/README.md explains every key.")
+
+
+def require_tree(document: object, where: str) -> None:
+    """Raise DeepcamsError, which names `where`, for a document that refers to itself or is endless when written out.
+
+    A few hundred bytes of YAML can name a list of two lists of two lists …: nothing would ever come to its end.
+    """
+    count, level = 0, [document]
+    while level:
+        count += len(level)
+        if count > _LARGEST:
+            raise DeepcamsError(
+                f"{where} has more than {_LARGEST:,} values once its references (&name, *name) are written out. Take "
+                "them out; a configuration needs a few hundred."
+            )
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += [*item, *item.values()]
+            elif isinstance(item, list | tuple | set):
+                below += item
+            if len(below) > _LARGEST:
+                break
+        level = below
 
 
 def restore_types(config: dict, schema: dict | None = None) -> dict:

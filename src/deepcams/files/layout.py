@@ -13,6 +13,7 @@ import numpy as np
 EPOCH = np.datetime64("1970-01-01T00:00:00", "s")
 TIME_UNITS = "hours since 1970-01-01 00:00:00"
 DIMENSIONS = ("time", "latitude", "longitude")
+_LONGEST = 1 << 20  # steps of an axis; a damaged file may state any number
 _SMALL_TIME_CHUNK = 1024  # of variables along time alone
 
 COORDINATE_ATTRIBUTES = {
@@ -124,8 +125,8 @@ def amend(path: Path, global_attributes: dict[str, object]) -> None:
 
 
 def read(path: Path, variable: str | None = None) -> Layout:
-    """Read back the layout of a field file. Raises OSError if it is no NetCDF file and KeyError with the reason in
-    words if it holds no field (time, latitude, longitude), several, or not `variable`.
+    """Read back the layout of a field file. Raises KeyError with the reason in words if it holds no field (time,
+    latitude, longitude), several, or not `variable`, and whatever the library comes upon if it is damaged.
     """
     with netCDF4.Dataset(path) as dataset:
         dataset.set_auto_maskandscale(False)
@@ -134,9 +135,11 @@ def read(path: Path, variable: str | None = None) -> Layout:
             wanted = variable or "one field"
             raise KeyError(f"{wanted} over (time, latitude, longitude) was expected, found {fields or 'none'}")
         item = dataset.variables[fields[0]]
-        units = getattr(dataset.variables["time"], "units", "")
+        units = str(getattr(dataset.variables["time"], "units", ""))
         if units != TIME_UNITS:
             raise KeyError(f"time is in {units!r} where {TIME_UNITS!r} was expected")
+        if not 0 < min(item.shape) <= max(item.shape) <= _LONGEST:
+            raise KeyError(f"the field has the shape {item.shape}")
         extra = tuple(
             Extra(name, other.dimensions, other[...].copy(), _attributes(other))
             for name, other in dataset.variables.items()

@@ -200,7 +200,7 @@ def read_field(path: str | Path, variable: str | None = None) -> xr.DataArray:
         dataset = xr.open_dataset(
             path, engine=engine, decode_times=xr.coders.CFDatetimeCoder(time_unit="s"), decode_timedelta=False
         )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file can fail in any way
         raise _damaged(path, error) from error
     fields = [str(name) for name, item in dataset.data_vars.items() if item.dims == DIMENSIONS]
     if variable is None and len(fields) == 1:
@@ -231,7 +231,7 @@ def read_frames(path: str | Path, start: int = 0, stop: int | None = None, *, th
     try:
         with h5py.File(path, "r", locking="best-effort") as file, ThreadPoolExecutor(threads) as pool:
             return chunks.read_chunks(file[part.variable], pool, start, stop)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # as above
         raise DeepcamsError(
             f"{path} is damaged: a chunk cannot be decoded ({error}). Delete it and run the step that makes it again."
         ) from error
@@ -245,7 +245,7 @@ def read_layout(path: str | Path, variable: str | None = None) -> Layout:
         return layout.read(path, variable)
     except KeyError as error:
         raise DeepcamsError(f"{path} is not a field file of this workflow: {error.args[0]}.") from error
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # as above
         raise _damaged(path, error) from error
 
 
@@ -321,7 +321,7 @@ def check_whole(path: Path, expected: Layout, name: Path | None = None) -> None:
                 and np.array_equal(file["latitude"][...], expected.latitude)
                 and np.array_equal(file["longitude"][...], expected.longitude)
             )
-    except (OSError, RuntimeError, KeyError) as error:
+    except Exception as error:  # as above
         raise _damaged(name, error) from error
     wanted = chunks.count(expected.shape, expected.chunk)
     if not whole or found != wanted:
@@ -337,7 +337,13 @@ class _Target:
         try:
             layout.create(path, skeleton)
         except (OSError, RuntimeError) as error:  # the netCDF library hides the system's error number
-            raise _system_error(path, error) from error
+            found = _system_error(path, error)
+            if isinstance(found, RuntimeError):  # names or attributes of a part, say
+                raise DeepcamsError(
+                    f"A file like its parts cannot be written in {path.parent} ({error}). If the parts are damaged, "
+                    "delete them and make them again."
+                ) from error
+            raise found from error
         self.path = path
         self._file = h5py.File(path, "r+", locking="best-effort")
         self.field = self._file[skeleton.variable]

@@ -176,9 +176,12 @@ def with_cities(table: pd.DataFrame, paths: Iterable[str | Path]) -> pd.DataFram
                 "cities of stations. Name a file that does, or leave cities to the distances of stations."
             )
         at = names.index(station), names.index(named)
-        for cells in csv.reader(lines, delimiter=max(",;\t", key=header.count)):
-            if len(cells) > max(at) and cells[at[1]].strip():
-                city.setdefault(cells[at[0]].strip(), cells[at[1]].strip())
+        try:
+            for cells in csv.reader(lines, delimiter=max(",;\t", key=header.count)):
+                if len(cells) > max(at) and cells[at[1]].strip():
+                    city.setdefault(cells[at[0]].strip(), cells[at[1]].strip())
+        except csv.Error as error:
+            raise DeepcamsError(f"{path} is no whole table of stations ({error}). Check it.") from error
     return table.assign(city=table["station"].map(city).fillna("").astype("str"))
 
 

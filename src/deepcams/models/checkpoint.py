@@ -85,7 +85,7 @@ def read(path: str | Path, stage: str | None = None) -> ModelFile:
         about = json.loads(metadata[METADATA])
         found = ModelFile(about["stage"], about["network"], about["settings"], about["provenance"], tensors)
         version, digest = about["format"], about["weights_sha256"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DeepcamsError(f"{path} is not a model file of deepcams: it does not name its network.") from error
     if version != FORMAT:
         raise DeepcamsError(f"{path} has format {version}, and this version of deepcams reads format {FORMAT}.")

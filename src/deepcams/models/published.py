@@ -28,6 +28,7 @@ _HOLDERS = (
 )
 _DEEPEST = 4  # dicts within dicts: one that holds itself has no end
 _PARALLEL = "module."  # put before every key by torch's DataParallel
+_MOST = 1 << 28  # numbers of a tensor; a file may state any number without holding them
 _STORED = "w/"  # before the keys of weights in .npz files
 
 # Parts of the state of each that no other has.
@@ -171,6 +172,8 @@ def _without_parallel(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 def _array(tensor: torch.Tensor, key: str, path: Path) -> np.ndarray:
     if tensor.layout != torch.strided or not tensor.is_floating_point():
         raise DeepcamsError(f"{path}: {key} is a tensor of {tensor.dtype}, where a dense one of real numbers belongs.")
+    if tensor.numel() > _MOST:
+        raise DeepcamsError(f"{path}: {key} has {tensor.numel():,} numbers, more than any network that is read here.")
     return tensor.detach().to(torch.float32).numpy()
 
 

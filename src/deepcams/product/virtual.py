@@ -37,7 +37,10 @@ def write_virtual(paths: Sequence[str | Path], out: str | Path) -> int:
     refs: dict[str, object] = {}
     start = 0
     for number, (path, layout) in enumerate(zip(paths, layouts, strict=True)):
-        found = SingleHdf5ToZarr(str(path), inline_threshold=0, error="raise").translate()["refs"]
+        try:
+            found = SingleHdf5ToZarr(str(path), inline_threshold=0, error="raise").translate()["refs"]
+        except Exception as error:  # a damaged file can fail in any way
+            raise DeepcamsError(f"{path} is damaged ({error}). Delete it and make it again.") from error
         own = f"{whole.variable}/"
         for key, value in found.items():
             if isinstance(value, list):

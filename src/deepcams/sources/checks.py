@@ -1,9 +1,12 @@
 """Checks at the door: what a delivered file really is, whether its numbers can be what they claim to be."""
 
+import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from isal import igzip
 
 from deepcams.errors import DeepcamsError
 from deepcams.pollutants import AIR, PM25, Pollutant
@@ -32,6 +35,7 @@ _MASS_RATIOS = ("kg kg**-1", "kg kg-1", "kg kg^-1", "kg/kg", "kg kg⁻¹")
 # Of the lowest plausible median: packing turns an exact zero into something like 1e-12.
 _NOTHING = 0.1
 _SAMPLE = 20_000  # values that are enough for a median
+MOST_UNPACKED = 512 << 20  # bytes of a compressed text that is held in memory; services' files have some megabytes
 _FEW_NODES = 9  # smaller boxes may be constant by chance (packing steps of 0.5 ug m-3 over clean air)
 
 
@@ -68,6 +72,23 @@ def kind_of(head: bytes) -> str:
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "html"
     return "text" if text.startswith((b"{", b"[")) else "unknown"
+
+
+def parsed(text: str | bytes) -> object:
+    """The JSON document in a text. Raises ValueError if it is none, also where it is nested without end."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def unpacked(content: bytes) -> bytes:
+    """What a gzip file holds. Raises ValueError for more than `MOST_UNPACKED` bytes, and igzip's and zlib's errors."""
+    with igzip.open(io.BytesIO(content)) as stream:
+        found = stream.read(MOST_UNPACKED + 1)
+    if len(found) > MOST_UNPACKED:
+        raise ValueError(f"it unpacks to more than {MOST_UNPACKED >> 20} MB")
+    return found
 
 
 def refuse_kind(kind: str, where: str) -> DeepcamsError:

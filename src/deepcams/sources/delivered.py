@@ -6,7 +6,6 @@ The netCDF library is used directly: a month of GEOS-CF is 744 files, and xarray
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ _LATITUDES, _LONGITUDES = ("latitude", "lat"), ("longitude", "lon")
 _FILL_ATTRIBUTES = ("_FillValue", "missing_value", "fmissing_value")
 # GMAO's fill value is 1e15 and OPeNDAP servers lose the attribute; no concentration comes near, in any unit.
 _FILL = 1e14
+_LONGEST = 1 << 20  # steps of an axis; a damaged file may state any number, and memory for them would be asked for
 _LARGEST = 2 << 30  # bytes of what an archive is unpacked to in memory; a year of EAC4 needs a third of it
 
 
@@ -57,9 +57,9 @@ class Field:
         )
         try:
             raw = np.asarray(self.variable[key])
-        except (OSError, RuntimeError, IndexError, ValueError) as error:
+            values = self._decode(raw)
+        except Exception as error:  # a damaged file can fail in any way
             raise _damaged(self.where, error) from error
-        values = self._decode(raw)
         if self.is_transposed:
             values = values.T
         if self.flip:
@@ -98,7 +98,9 @@ def open_field(
     with _opened(path, names, pollutant) as (dataset, where):
         try:
             field = _understand(dataset, where, names, step, source, pollutant)
-        except (OSError, RuntimeError) as error:
+        except DeepcamsError:
+            raise
+        except Exception as error:  # a damaged file can fail in any way
             raise _damaged(where, error) from error
         yield field
 
@@ -121,7 +123,7 @@ def _opened(path: str | Path, names: tuple[str, ...], pollutant: Pollutant) -> I
 def _dataset(path: str | Path, content: bytes | None, where: str) -> netCDF4.Dataset:
     try:
         dataset = netCDF4.Dataset(str(path)) if content is None else netCDF4.Dataset("memory", memory=content)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # as above
         raise _damaged(where, error) from error
     dataset.set_auto_maskandscale(False)
     return dataset
@@ -142,7 +144,9 @@ def _unpack(path: str | Path, names: tuple[str, ...], pollutant: Pollutant) -> t
                 )
             for item in members:
                 contents[item.filename] = archive.read(item)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except DeepcamsError:
+        raise
+    except Exception as error:  # as above
         raise DeepcamsError(
             f"{path} is a zip archive that is truncated or damaged ({error}). Delete it and fetch the data again."
         ) from error
@@ -182,6 +186,10 @@ def _understand(
         raise DeepcamsError(
             f"{where} holds no variable {names[0]}; it holds {some(fields) or 'nothing'}. "
             f"Fetch {pollutant.label} ({source}){_meant(fields, pollutant)}."
+        )
+    if max(variable.shape, default=0) > _LONGEST:
+        raise DeepcamsError(
+            f"{where} is damaged: {variable.name} has the shape {variable.shape}. Delete it and fetch the data again."
         )
     _cache_chunks(variable)
     where = f"{where}: {variable.name}"

@@ -12,6 +12,7 @@ import numpy as np
 from deepcams.calendar import DAY, Month
 from deepcams.files.atomic import write_text
 from deepcams.files.checksum import sha256
+from deepcams.sources.checks import parsed
 from deepcams.sources.geoscf_names import TREES, V1, V2, local_roots
 
 CACHE = Path(".snakemake") / "deepcams_fingerprints.json"
@@ -134,10 +135,13 @@ def _remembered(path: Path) -> str:
     state = path.stat()
     key, stamp = str(path.resolve()), [state.st_size, state.st_mtime_ns]
     try:
-        cache = json.loads(CACHE.read_text(encoding="utf-8"))
+        cache = parsed(CACHE.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         cache = {}
-    if cache.get(key, [None, None])[0] != stamp:
+    if not isinstance(cache, dict):
+        cache = {}
+    kept = cache.get(key)
+    if not (isinstance(kept, list) and len(kept) == 2 and kept[0] == stamp and isinstance(kept[1], str)):
         cache[key] = [stamp, sha256(path)]
         write_text(CACHE, json.dumps(cache))
     return cache[key][1]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from isal import igzip, igzip_lib
+from isal import igzip_lib
 
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region
-from deepcams.sources.checks import kind_of, refuse_kind, some
+from deepcams.sources.checks import kind_of, refuse_kind, some, unpacked
 from deepcams.sources.openaq import places_inside
 from deepcams.sources.stations import times_as_text, write_csv
 
@@ -145,11 +145,15 @@ def active_stations(history: str, month: Month, region: Region | None, name: str
     history : the list itself, `name` what to call it.  Raises DeepcamsError if it is another kind of file.
     """
     reader = csv.DictReader(history.splitlines())
-    if not set(_NEEDED) <= set(reader.fieldnames or ()):
-        raise DeepcamsError(f"{name} is not NOAA's list of stations. Fetch it again.")
+    try:
+        if not set(_NEEDED) <= set(reader.fieldnames or ()):
+            raise DeepcamsError(f"{name} is not NOAA's list of stations. Fetch it again.")
+        rows = list(reader)
+    except csv.Error as error:
+        raise DeepcamsError(f"{name} is no whole list of stations ({error}). Fetch it again.") from error
     first, last = date(month.year, month.month, 1), date(month.year, month.month, month.days)
     stations, without_place = {}, 0
-    for row in reader:
+    for row in rows:
         begin, end = _day(row["BEGIN"]), _day(row["END"])
         if begin is None or end is None or begin > last or end < first:
             continue
@@ -175,8 +179,8 @@ def month_lines(content: bytes, month: Month, name: str) -> bytes:
     if kind in ("html", "empty"):
         raise refuse_kind(kind, name)
     try:
-        text = igzip.decompress(content)
-    except (OSError, EOFError, zlib.error, igzip_lib.error) as error:
+        text = unpacked(content)
+    except (OSError, EOFError, zlib.error, igzip_lib.error, ValueError) as error:
         raise DeepcamsError(f"{name} is truncated or damaged ({error}). Delete it and fetch it again.") from error
     lines, start = text.splitlines(), f"{month.year} {month.month:02d} ".encode()
     for number, line in enumerate(lines, 1):

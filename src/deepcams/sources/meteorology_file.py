@@ -109,6 +109,15 @@ def cut_month(file: Path, month: Month, out: str | Path, grid: Grid | None) -> N
 
     Raises DeepcamsError if the file is no month in this form, does not hold the grid's nodes, or cannot be written.
     """
+    try:
+        _cut(file, month, out, grid)
+    except (DeepcamsError, OSError):
+        raise
+    except Exception as error:  # as below
+        raise _damaged(file, error) from error
+
+
+def _cut(file: Path, month: Month, out: str | Path, grid: Grid | None) -> None:
     whole, _, _ = from_axes(*_axes(file, month))
     grid = grid or whole
     rows, columns = locate(grid, whole)
@@ -130,13 +139,17 @@ def _axes(file: Path, month: Month) -> tuple[np.ndarray, np.ndarray]:
             lacking = [name for name in FIELDS if name not in dataset.variables]
             times = layout.from_hours(dataset["time"][:].filled()) if not lacking else expected
             latitude, longitude = (dataset[name][:].filled() for name in ("latitude", "longitude"))
-    except (OSError, RuntimeError, IndexError) as error:
-        raise DeepcamsError(f"{file} is no month of meteorology ({error}). Delete it and make it again.") from error
+    except Exception as error:  # a damaged file can fail in any way
+        raise _damaged(file, error) from error
     if lacking:
         raise _wrong(file, f"holds no {some(lacking)}")
     if not np.array_equal(times[: len(expected)], expected) or len(times) > len(expected) + 1:
         raise _wrong(file, f"does not hold the hours of {month}")
     return latitude, longitude
+
+
+def _damaged(file: Path, error: Exception) -> DeepcamsError:
+    return DeepcamsError(f"{file} is no month of meteorology ({error}). Delete it and make it again.")
 
 
 def _wrong(file: Path, what: str) -> DeepcamsError:

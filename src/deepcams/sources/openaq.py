@@ -7,7 +7,6 @@ period: the value stamped with a month's first 00:00 is a mean over the last hou
 with fields of both. In the archive, the file of local day D holds (D 00:00, D+1 00:00].
 """
 
-import json
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from deepcams.errors import DeepcamsError
 from deepcams.files.link import link
 from deepcams.grid.nodes import Region
 from deepcams.pollutants import PM25, Pollutant
+from deepcams.sources.checks import parsed
 from deepcams.sources.openaq_files import Row, day_file, file_lines, local_days, measurements, month_file, records
 from deepcams.sources.stations import COLUMNS, Collector, in_month, is_synthetic
 from deepcams.sources.stations import read_table as read_table
@@ -236,7 +236,7 @@ def read_locations(file: Path) -> dict[str, dict]:
         _log.warning("%s is not there: names, countries, providers and grades of the stations stay empty.", file)
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsed(file.read_text(encoding="utf-8"))
         results = content["results"] if isinstance(content, dict) else content
         return {str(location["id"]): location for location in results}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,6 @@ fetches it leaves it out, and tells how many there were (`Skipped`).
 import csv
 import gzip
 import io
-import json
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,18 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from isal import igzip, igzip_lib
+from isal import igzip_lib
 
 from deepcams.calendar import Month
 from deepcams.errors import DeepcamsError
-from deepcams.sources.checks import kind_of, magic, refuse_kind, some
+from deepcams.sources.checks import kind_of, magic, parsed, refuse_kind, some, unpacked
 
 HEADER = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
 _ALTERNATIVES = {"sensors_id": "sensor_id", "units": "unit"}  # what older files of the archive say
 _NEEDED = ("datetime", "parameter", "units", "value")
 _DAY = timedelta(days=1)
 _HOURS = {"hours": 1.0, "hour": 1.0, "minutes": 1 / 60, "minute": 1 / 60, "days": 24.0, "day": 24.0}
-_BROKEN = (OSError, EOFError, zlib.error, igzip_lib.error, UnicodeDecodeError)
+_LONGEST_LINE = 1 << 20  # characters; what has no line ends is no text, and would fill the memory
+_BROKEN = (OSError, EOFError, zlib.error, igzip_lib.error, ValueError)
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +89,9 @@ def file_lines(file: Path) -> Iterator[str]:
     try:
         opener = gzip.open if kind == "gzip" else open
         with opener(file, "rt", encoding="utf-8", newline="") as stream:
-            for line in stream:
+            while line := stream.readline(_LONGEST_LINE):
+                if len(line) == _LONGEST_LINE:
+                    raise ValueError("a line without an end")
                 number += 1
                 yield line
     except _BROKEN as error:
@@ -105,7 +107,7 @@ def content_lines(content: bytes, name: str) -> Iterator[str]:
     if kind in ("html", "empty"):
         raise refuse_kind(kind, name)
     try:
-        text = (igzip.decompress(content) if kind == "gzip" else content).decode("utf-8", "replace")
+        text = (unpacked(content) if kind == "gzip" else content).decode("utf-8", "replace")
     except _BROKEN as error:
         raise _damaged(name, 0, error) from error
     return io.StringIO(text, newline="")
@@ -118,7 +120,10 @@ def measurements(lines: Iterable[str], parameter: str, name: str, skipped: Skipp
     the columns that are needed and, without `skipped`, for a broken row.
     """
     reader = csv.reader(lines)
-    header = next(reader, [])
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise DeepcamsError(f"{name}, line 1: {error}. It is no table; fetch it again.") from error
     where = [_column(header, column, name) for column in HEADER]
     at = where[HEADER.index("parameter")]
     while True:
@@ -177,7 +182,7 @@ def _row(cells: list[str]) -> Row:
 
 def _entry(line: str, parameter: str) -> dict[str, object] | None:
     """A record of a real-time fetch as a row of the table of stations; None if it is of another parameter."""
-    record = json.loads(line)
+    record = parsed(line)
     if record["parameter"] != parameter:
         return None
     place = record.get("coordinates") or {}

@@ -275,7 +275,7 @@ def _check_rows(file: Path, separator: str, pollutant: Pollutant, spellings: set
 
     pandas would cut such rows, or fill them, without a word.
     """
-    reader = csv.reader(file_lines(file), delimiter=separator)
+    reader, begin = csv.reader(file_lines(file), delimiter=separator), 1
     try:
         header = next(reader)
         header[0] = header[0].removeprefix("\ufeff")

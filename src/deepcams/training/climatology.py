@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -56,7 +55,9 @@ def read_climatology(path: str | Path, grid: Grid) -> dict[int, np.ndarray]:
         with open(path, "rb") as stream, np.load(stream) as archive:
             there = from_axes(archive["latitude"], archive["longitude"])[0]
             months, fields = archive["months"].tolist(), archive["fields"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            if fields.shape != (len(months), *there.shape):
+                raise ValueError(f"its fields have the shape {fields.shape}")
+    except Exception as error:  # a damaged file can fail in any way
         raise DeepcamsError(f"{path} is no climatology ({error}). Delete it and run the workflow again.") from error
     rows, columns = locate(grid, there)
     return {month: field[rows][:, columns] for month, field in zip(months, fields, strict=True)}

@@ -122,11 +122,13 @@ def read_shard(folder: str | Path) -> Shard:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         arrays = {name: Frames(folder / f"{name}.npy") for name in ("fine", "coarse")}
         grids = {name: grid_of(index["grids"][name]) for name in arrays}
-        times = np.array(index["times"], dtype="datetime64[s]")
-    except (OSError, ValueError, KeyError) as error:
+        times = np.array(index["times"], dtype="datetime64[s]").reshape(len(index["times"]))
+        operator = str(index["operator"])
+        parameters = {"sigma": index["sigma"]} if operator == "gaussian" else {}
+    except Exception as error:  # a damaged file can fail in any way
         raise DeepcamsError(f"The shard in {folder} is damaged ({error}). Delete the folder and run again.") from error
     for name, array in arrays.items():
-        if array.shape != (len(times), *grids[name].shape):
+        if not len(times) or array.shape != (len(times), *grids[name].shape):
             raise DeepcamsError(
                 f"The shard in {folder} is damaged: {name}.npy has shape {array.shape} where "
                 f"{(len(times), *grids[name].shape)} is expected. Delete the folder and run again."
@@ -136,8 +138,8 @@ def read_shard(folder: str | Path) -> Shard:
         times=times,
         fine_grid=grids["fine"],
         coarse_grid=grids["coarse"],
-        operator=index["operator"],
-        parameters={"sigma": index["sigma"]} if index["operator"] == "gaussian" else {},
+        operator=operator,
+        parameters=parameters,
         own=index.get("own", int((times.astype("datetime64[M]") == times[0].astype("datetime64[M]")).sum())),
         about={key: value for key, value in index.items() if key not in ("times", "grids")},
     )

@@ -57,10 +57,15 @@ class FieldFile:
             self._chunked = None
             if self._data[self.variable].dims == self._field.dims and magic(self.path) == "hdf5":
                 self._chunked = _Chunked.of(self.path, self.variable, self._field)
-        except BaseException:
+        except BaseException as error:
             self._data.close()
-            raise
+            if isinstance(error, DeepcamsError) or not isinstance(error, Exception):
+                raise
+            raise self._damaged(error) from error  # a damaged file can fail in any way
         self._day: tuple[int, np.ndarray] | None = None
+
+    def _damaged(self, error: Exception) -> DeepcamsError:
+        return DeepcamsError(f"{self.path} is damaged or misshapen ({error}). Delete it and fetch or make it again.")
 
     def _describe(self, variable: str | None, pollutant: Pollutant | None, stamps: str | None) -> None:
         names = {axis: _coordinate(self._data, axis, self.path) for axis in _NAMES}
@@ -104,10 +109,16 @@ class FieldFile:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames `start` … `stop` - 1: (n, H, W) float32, missing values NaN."""
         stop = min(stop, len(self.times))
-        if self._chunked is not None:
-            values = self._chunked.read(start, stop)
-        else:
-            values = self._field.isel({self._field.dims[0]: slice(start, stop)}).values.astype(np.float32, copy=False)
+        try:
+            if self._chunked is not None:
+                values = self._chunked.read(start, stop)
+            else:
+                values = self._field.isel({self._field.dims[0]: slice(start, stop)}).values
+                values = values.astype(np.float32, copy=False)
+        except DeepcamsError:
+            raise
+        except Exception as error:  # as above
+            raise self._damaged(error) from error
         if self._factor != 1.0:
             values = values * np.float32(self._factor)
         if self._flip:
@@ -220,7 +231,7 @@ def _opened(path: Path, own: bool) -> xr.Dataset:
     engine = "h5netcdf" if kind == "hdf5" else "netcdf4"
     try:
         return xr.open_dataset(path, engine=engine, decode_timedelta=False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # as above
         raise DeepcamsError(f"{path} cannot be read as NetCDF ({error}). {advice}") from error
 
 

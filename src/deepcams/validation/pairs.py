@@ -99,7 +99,7 @@ def read_pairs(path: str | Path) -> Pairs:
         time = data["time"].values.astype("datetime64[s]")
         fields = {name: data[name].values for name in FIELDS if name in data}
         return Pairs(_typed(stations), index, time, data["observed"].values, fields, data["status"].values)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file can fail in any way
         raise DeepcamsError(
             f"{path} is no whole table of pairs ({error}). Delete it and run the workflow again."
         ) from error

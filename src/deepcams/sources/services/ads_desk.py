@@ -3,7 +3,6 @@
 Left to itself the client (cdsapi 0.7) repeats failed requests for hours without a word and never gives up on a queue.
 """
 
-import json
 import logging
 import re
 import time
@@ -18,6 +17,7 @@ from typing import TypeVar
 import requests
 
 from deepcams.credentials import ADS_PAGE, AdsAccount, ads_account, hide
+from deepcams.sources.checks import parsed
 from deepcams.sources.services.http import PASSING, Again, Guest, NotThere, ServiceError, manner_of
 from deepcams.sources.services.session import Session
 from deepcams.sources.services.words import asked_wait
@@ -55,7 +55,7 @@ class Desk:
     def kept(self) -> dict:
         """The request that an earlier job has made: request and id; empty if there is none."""
         try:
-            kept = json.loads(self.state.read_text(encoding="utf-8"))
+            kept = parsed(self.state.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return kept if isinstance(kept, dict) and {"id", "request"} <= kept.keys() else {}
@@ -148,7 +148,7 @@ def _attempt(call: Callable[[], T], account: AdsAccount) -> T:
         response, odd, failed = None, None, str(error)
     except requests.exceptions.JSONDecodeError:
         response, odd = None, "no JSON"
-    except (LinkError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (LinkError, LookupError, TypeError, ValueError, AttributeError, AssertionError, RecursionError) as error:
         response, odd = None, type(error).__name__
     if response is not None:
         raise _judged(response, account)
@@ -190,7 +190,7 @@ def _words(response: requests.Response) -> str:
     try:
         document = response.json()
         said = [str(document[name]) for name in ("title", "detail", "traceback") if document.get(name)]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return ""
     return _short("; ".join(said))
 

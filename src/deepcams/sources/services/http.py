@@ -1,6 +1,5 @@
 """HTTP as a polite guest: bounded tries, distance between requests, the server's own wish to wait, whole files only."""
 
-import json
 import logging
 import math
 import threading
@@ -17,7 +16,7 @@ import requests
 
 from deepcams.credentials import hide
 from deepcams.errors import DeepcamsError
-from deepcams.sources.checks import kind_of
+from deepcams.sources.checks import kind_of, parsed
 from deepcams.sources.services.session import Session, pieces_of
 from deepcams.sources.services.words import asked_wait, fault, is_html, said, seconds, shown, times
 from deepcams.version import VERSION
@@ -161,7 +160,7 @@ class Guest:
             if response.headers.get("x-ratelimit-remaining") == "0":
                 self._pace.pause(seconds(response.headers.get("x-ratelimit-reset")) or 0.0)
         try:
-            return json.loads(content)
+            return parsed(content)
         except ValueError as error:
             if kind_of(content[:_HEAD]) == "html":
                 raise self._login_needed(url) from error

@@ -7,7 +7,8 @@ come back (60 requests a minute, 2000 an hour).
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from deepcams.errors import DeepcamsError
 from deepcams.grid.nodes import Region
@@ -25,6 +26,7 @@ _KEPT = (
     "datetimeLast",
 )  # fmt: skip
 _OBSERVED = ("observedInterval", "observedCount")  # their ratio is the averaging period
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -45,14 +47,14 @@ def fetch_locations(pollutant: Pollutant, region: Region | None, key: str, servi
         for box in _boxes(region):
             query = {"parameters_id": ",".join(map(str, pollutant.openaq_ids)), **box}
             for entry in _pages(hasty, guest, f"{address}/locations", query):
-                station = _station(entry, pollutant)
+                station = _understood(_station, entry, pollutant)
                 found[station["id"]] = station
         stations = [found[number] for number in sorted(found)]
         _log.info("%s knows %d stations that measure %s.", _SERVICE, len(stations), pollutant.label)
         if len(stations) <= _FEW:
             for station in progress(stations, "OpenAQ averaging periods", "stations"):
                 answer = guest.json(f"{address}/locations/{station['id']}/sensors")
-                station["sensors"] = _sensors(_results(answer), pollutant)
+                station["sensors"] = _understood(_sensors, _results(answer), pollutant)
     return stations
 
 
@@ -77,12 +79,26 @@ def _pages(hasty: Guest, guest: Guest, url: str, query: dict) -> Iterator[dict]:
 
 def _results(answer: object) -> list[dict]:
     results = answer.get("results") if isinstance(answer, dict) else None
-    if not isinstance(results, list) or not all(isinstance(entry, dict) and "id" in entry for entry in results):
-        raise DeepcamsError(
-            f"{_SERVICE} sent something else than a list of results. Check services.api.url; a newer version of "
-            "deepcams may know what has changed."
-        )
+    if not isinstance(results, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("id"), int) for entry in results
+    ):
+        raise _other_answer()
     return results
+
+
+def _understood(make: Callable[[object, Pollutant], T], entry: object, pollutant: Pollutant) -> T:
+    """`make(entry, pollutant)`. Raises DeepcamsError if parts of the entry are of other kinds than they should be."""
+    try:
+        return make(entry, pollutant)
+    except (AttributeError, TypeError) as error:
+        raise _other_answer() from error
+
+
+def _other_answer() -> DeepcamsError:
+    return DeepcamsError(
+        f"{_SERVICE} sent something else than a list of results. Check services.api.url; a newer version of "
+        "deepcams may know what has changed."
+    )
 
 
 def _station(entry: dict, pollutant: Pollutant) -> dict:

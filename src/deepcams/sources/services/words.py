@@ -1,12 +1,12 @@
 """What services say, and what happened on the way to them, in words for people."""
 
 import email.utils
-import json
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import requests
 
+from deepcams.sources.checks import parsed
 from deepcams.sources.services.session import TooSlow
 
 _LONGEST_WORDS = 300  # characters of a server's own words that are shown
@@ -23,7 +23,7 @@ def said(response: requests.Response) -> str:
         return ""
     content = response.content[:20_000].decode("utf-8", "replace").strip()
     try:
-        document = json.loads(content)
+        document = parsed(content)
     except ValueError:
         document = content if "<" not in content else ""
     if isinstance(document, dict):
