@@ -64,7 +64,7 @@ if workflow.is_main_process:
 
 onstart:
     require_access(workflow.dag)
-    claim_outputs(workflow.dag)
+    claim_files(workflow.dag)
 
 
 onsuccess:

@@ -3,6 +3,7 @@
 #     tools/slurm_cluster.sh start DIR    and run the line that it prints
 #     tools/slurm_cluster.sh stop DIR
 # Settings, state, logs and sockets stay in DIR. Two partitions, cpu (the default) and gpu; no accounting.
+# Ends with 3 where no cluster can be: not root, or no SLURM; with 1 if one could be and does not come up.
 # Debian: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 set -eu
 
@@ -22,6 +23,11 @@ refuse() {
     exit 3
 }
 
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -32,9 +38,9 @@ wait_for() {
         "$@" > /dev/null 2>&1 && return
         sleep 0.1
     done
-    tail -n 20 "$dir"/log/*.log >&2
+    tail -n 20 "$dir"/log/*.log >&2 || : # they may have got as far as no log
     stop
-    refuse "The cluster in $dir did not come up; its logs are above."
+    fail "The cluster in $dir did not come up; its logs are above."
 }
 
 is_idle() {
@@ -42,9 +48,11 @@ is_idle() {
 }
 
 stop() {
+    [ -e "$SLURM_CONF" ] || fail "$dir is no folder of a cluster that was started here."
     for daemon in slurmd slurmctld munged; do
         [ -s "$dir/run/$daemon.pid" ] || continue
         process=$(cat "$dir/run/$daemon.pid")
+        [ "$(cat "/proc/$process/comm" 2> /dev/null)" = "$daemon" ] || continue # the number may be another's by now
         kill "$process" 2> /dev/null || continue
         for _ in $(seq 50); do
             kill -0 "$process" 2> /dev/null || break
@@ -60,8 +68,9 @@ start() {
     for command in munged slurmctld slurmd sbatch squeue; do
         command -v $command > /dev/null || refuse "$command is missing: install slurmctld, slurmd, slurm-client and munge."
     done
-    [ ${#dir} -le 60 ] || refuse "$dir is too long a path for sockets: choose one of at most 60 bytes."
-    [ ! -e "$dir/run/slurmctld.pid" ] || refuse "A cluster runs in $dir already; stop it first."
+    [ ${#dir} -le 60 ] || fail "$dir is too long a path for sockets: choose one of at most 60 bytes."
+    [ ! -e "$dir" ] || [ -z "$(ls -A "$dir")" ] || [ -e "$SLURM_CONF" ] || fail "$dir holds other things: name an empty folder."
+    [ ! -e "$dir/run/slurmctld.pid" ] || fail "A cluster runs in $dir already; stop it first."
     rm -rf "$dir/state" "$dir/spool" "$dir/log"
     mkdir -p "$dir/run" "$dir/state" "$dir/spool" "$dir/log" "$dir/bin"
     chmod 755 "$dir" "$dir/run"

@@ -189,7 +189,7 @@ def _known(kept: Path | None) -> dict:
     """What was understood of files, by the digest of their content; by this very module, or nothing."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads(kept.read_bytes()) if kept else {}
-        if content["by"] == _this_module():
+        if content["by"] == _seal(content["files"]):
             return content["files"]
     return {}
 
@@ -204,13 +204,13 @@ def _keep(kept: Path | None) -> None:
         handle, name = tempfile.mkstemp(dir=kept.parent, prefix=f"{kept.name}.")
         try:
             with open(handle, "w", encoding="ascii") as file:
-                json.dump({"by": _this_module(), "files": files}, file)
+                json.dump({"by": _seal(files), "files": files}, file)
             os.chmod(name, 0o644)
             os.replace(name, kept)
         except OSError:
             os.unlink(name)
 
 
-@cache
-def _this_module() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+def _seal(files: dict) -> str:
+    """Digest of what is kept and of this module, which understood it: a damaged byte would make much stale."""
+    return hashlib.sha256(json.dumps(files).encode() + Path(__file__).read_bytes()).hexdigest()

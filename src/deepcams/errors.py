@@ -17,5 +17,16 @@ class DeepcamsError(Exception):
         return re.sub(rf"\S{{{_WORD},}}", lambda found: f"{found[0][: _WORD // 2]}…{found[0][-_WORD // 4 :]}", text)
 
 
+def damaged(error: Exception, told: str) -> DeepcamsError:
+    """What to raise for whatever a library came upon in a file: `told`, unless it is that memory ran out.
+
+    A file must not be called damaged, and deleted, for want of memory; though a hostile one may ask for any amount.
+    """
+    if isinstance(error, MemoryError):
+        name = told.split(" ", 1)[0]
+        told = f"{name} could not be read: memory ran out. Give more; if the file is small, it is damaged."
+    return DeepcamsError(told)
+
+
 def _shown(found: re.Match) -> str:
     return found[0].encode("unicode_escape").decode("ascii")

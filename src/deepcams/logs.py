@@ -57,7 +57,7 @@ def _end_with_parent() -> None:
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     run, _, numbering = os.environ.get(_RUN, "").partition(" ")
-    if run and numbering == _numbering() and not Path(f"/proc/{run}").exists():
+    if run and numbering and numbering == _numbering() and not Path(f"/proc/{run}").exists():
         os._exit(1)
 
 

@@ -68,13 +68,9 @@ class Run:
         return [p for p in self.processes() if p.parent == self.number and "/.snakemake/scripts/" in p.command]
 
     def kill(self, victim: str, random: random.Random) -> str:
-        """Kill a victim; returns what it was: where there is no "child" a "job", where there is none "snakemake"."""
-        processes, jobs = self.processes(), self.jobs()
-        children = [p for p in processes if p.parent in {job.number for job in jobs}]
-        if victim == "child" and children:
-            _send(random.choice(children).number, signal.SIGKILL)
-        elif victim in ("job", "child") and jobs:
-            victim = "job"
+        """Kill a victim; returns what it was: where there is no "job" it is "snakemake"."""
+        jobs = self.jobs()
+        if victim == "job" and jobs:
             _send(random.choice(jobs).number, signal.SIGKILL)
         elif victim == "all":
             with contextlib.suppress(ProcessLookupError):

@@ -58,17 +58,18 @@ def _stated(content: bytes, size: int) -> bytes:
     return content[:place] + size.to_bytes(4, "little") + content[place + 4 :]
 
 
-@cache
 def zip_bombs() -> list[bytes]:
-    """Archives of much in little, that lie about it, that would leave their folder, and that need a password."""
+    """Archives of much in little, that lie about it, that would leave the current folder, and that need a password."""
+    leaving = {f"../{name}": b"CDF\x01" for name in ("data.nc", "../data.nc")}
+    leaving[f"{Path.cwd().parent}/absolute.nc"] = b"CDF\x01"
     large = _zip({"data.nc": bytes(64 << 20)})
     secret = bytearray(_zip({"data.nc": b"x"}, zipfile.ZIP_STORED))
     secret[6] |= 1
     secret[secret.index(b"PK\x01\x02") + 8] |= 1
     return [
         large, _stated(large, 3 << 30), _stated(large, 10), _zip({str(n): b"x" for n in range(2000)}),
-        _zip({"../../../../tmp/data.nc": b"CDF\x01"}), _zip({"/etc/passwd": b"CDF\x01"}), _zip({"a/": b""}), _zip({}),
-        bytes(secret), _zip({"data.nc": bytes(1000)}, zipfile.ZIP_LZMA), _zip({"data.nc": _zip({"data.nc": b"x"})}),
+        _zip(leaving), _zip({"a/": b""}), _zip({}), bytes(secret), _zip({"data.nc": bytes(1000)}, zipfile.ZIP_LZMA),
+        _zip({"data.nc": _zip({"data.nc": b"x"})}),
     ]  # fmt: skip
 
 

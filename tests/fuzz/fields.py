@@ -151,14 +151,16 @@ READERS = {
     "CAMS, GRIB in zip": Reader(_grib_zip, lambda path, _: read_cams(path), (in_zip,), **ALONE),
     "GEOS-CF": Reader(_geoscf, lambda path, _: read_geoscf(path), HDF5, starts, **ALONE),
     "meteorology": Reader(_meteorology, _read_meteorology, HDF5, starts, **ALONE),
-    "product": Reader(_product, _read_product, HDF5, starts, **ALONE),
+    "product": Reader(_product, _read_product, HDF5, starts, told=("stranger", "joined.nc", "like its parts"), **ALONE),
     "product, virtual": Reader(
         _product, lambda path, _: write_virtual([path], path.with_name("v.json")), HDF5, **ALONE
     ),
     "any CF file, NetCDF-4": Reader(_product, _read_any, HDF5, starts, **ALONE),
     "any CF file, netCDF-3": Reader(_cams_netcdf3, _read_any, **ALONE),
     "pairs": Reader(_pairs, lambda path, _: read_pairs(path), HDF5, starts, **ALONE),
-    "shard, arrays": Reader(_shard_arrays, lambda path, _: _read_shard(path, "fine.npy")),
-    "shard, index": Reader(_shard_index, lambda path, _: _read_shard(path, "index.json"), (damaged, in_json)),
+    "shard, arrays": Reader(_shard_arrays, lambda path, _: _read_shard(path, "fine.npy"), told=("/shard",)),
+    "shard, index": Reader(
+        _shard_index, lambda path, _: _read_shard(path, "index.json"), (damaged, in_json), told=("/shard",)
+    ),
     "climatology": Reader(_climatology, lambda path, _: read_climatology(path, SMALL), (damaged, in_zip), npz_bombs),
 }

@@ -10,6 +10,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -124,10 +125,14 @@ def in_zip(content: bytes, random: Random, others: list[bytes]) -> bytes:
         elif kind == 1:
             members.append((name.upper() if random.random() < 0.5 else f"more/{name}", data))
         elif kind == 2:
-            members[at] = (
-                str(random.choice(["../" * 9 + "tmp/" + name, "/etc/" + name, "\x1b[2J", "x/", "a" * 4000])),
-                data,
-            )
+            names = [
+                "../../" + name,
+                f"{Path.cwd().parent}/{name}",
+                "\x1b[2J",
+                "x/",
+                "a" * 4000,
+            ]  # two leave the folder
+            members[at] = str(random.choice(names)), data
         elif kind == 3:  # a symbolic link in place of the file
             link = zipfile.ZipInfo(name)
             link.external_attr = 0o120777 << 16
@@ -185,7 +190,7 @@ def in_hdf5(content: bytes, random: Random, _) -> bytes:
             name = names[random.integers(len(names))]
             try:
                 _CHANGES[random.integers(len(_CHANGES))](file, name, random)
-            except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+            except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError):
                 continue  # the library refuses to write some of it
     return packed.getvalue()
 

@@ -18,7 +18,7 @@ from deepcams.errors import DeepcamsError
 ACCEPTED, REFUSED, RAISED, DIED, HUNG = "accepted", "refused", "raised", "died", "hung"
 MEMORY = 1 << 30  # bytes beyond what the process has when it begins
 SECONDS = 10.0  # of processor time for a case: thousands of times what a good file takes
-PATIENCE = 30.0  # seconds on the clock, for what waits without working
+PATIENCE = 120.0  # seconds on the clock, for what waits without working
 LONGEST = 4000  # characters of a message
 
 
@@ -31,15 +31,18 @@ class Outcome:
     words: str = ""
 
 
-def run(cases: Iterable[int], read: Callable[[int], object], together: int = 100) -> list[Outcome]:
+def run(
+    cases: Iterable[int], read: Callable[[int], object], together: int = 100, names: tuple[str, ...] = ("",)
+) -> list[Outcome]:
     """Call `read` with each case; a new child goes on behind a case that ended the last one.
 
+    names : of which a refusal must tell one: the file, or the server.
     together : cases of one child.  A damaged file can leave the NetCDF library unable to read the next one, good as it
     is; so its files get a child each, and what is raised counts only if it is raised in a new child, too.
     """
     left, found = list(cases), []
     while left:
-        ends = _child(left[:together], read)
+        ends = _child(left[:together], read, names)
         if len(ends) > 1 and ends[-1].kind not in (ACCEPTED, REFUSED):
             ends.pop()
         found += ends
@@ -47,13 +50,15 @@ def run(cases: Iterable[int], read: Callable[[int], object], together: int = 100
     return found
 
 
-def _child(cases: list[int], read: Callable[[int], object]) -> list[Outcome]:
+def _child(cases: list[int], read: Callable[[int], object], names: tuple[str, ...]) -> list[Outcome]:
     """Outcomes of the cases up to the first that is neither taken nor refused."""
     source, target = os.pipe()
-    process = os.fork()
+    with warnings.catch_warnings():  # Python 3.12 and later warn of threads, of which libraries have some
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = os.fork()
     if process == 0:
         os.close(source)
-        _work(cases, read, target)  # never returns
+        _work(cases, read, names, target)  # never returns
     os.close(target)
     found, text, hung = [], b"", False
     while True:
@@ -78,7 +83,7 @@ def _child(cases: list[int], read: Callable[[int], object]) -> list[Outcome]:
     return found
 
 
-def _work(cases: list[int], read: Callable[[int], object], target: int) -> None:
+def _work(cases: list[int], read: Callable[[int], object], names: tuple[str, ...], target: int) -> None:
     try:
         # What libraries print goes nowhere; pytest's own streams are not this process's to write to.
         nothing = os.open(os.devnull, os.O_WRONLY)
@@ -92,7 +97,7 @@ def _work(cases: list[int], read: Callable[[int], object], target: int) -> None:
         sys.unraisablehook = lambda _: None
         for case in cases:
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
-            kind, words = _outcome(read, case)
+            kind, words = _outcome(read, case, names)
             os.write(target, json.dumps([case, kind, words]).encode() + b"\n")
             if kind == RAISED:
                 break
@@ -100,11 +105,15 @@ def _work(cases: list[int], read: Callable[[int], object], target: int) -> None:
         os._exit(0)
 
 
-def _outcome(read: Callable[[int], object], case: int) -> tuple[str, str]:
+def _outcome(read: Callable[[int], object], case: int, names: tuple[str, ...]) -> tuple[str, str]:
     try:
         read(case)
     except DeepcamsError as error:
-        return (RAISED, f"no clear sentence: {str(error)[:300]!r}") if unclear(error) else (REFUSED, str(error)[:200])
+        return (
+            (RAISED, f"no clear sentence: {str(error)[:300]!r}")
+            if unclear(error, names)
+            else (REFUSED, str(error)[:200])
+        )
     except BaseException as error:
         place = next((f for f in reversed(traceback.extract_tb(error.__traceback__)) if "deepcams" in f.filename), None)
         where = f"{place.filename.rpartition('deepcams/')[2]}:{place.lineno}" if place else "?"
@@ -112,10 +121,15 @@ def _outcome(read: Callable[[int], object], case: int) -> tuple[str, str]:
     return ACCEPTED, ""
 
 
-def unclear(error: DeepcamsError) -> bool:
-    """Whether a message is none for a person: empty, endless, or one that steers the terminal."""
+def unclear(error: DeepcamsError, names: tuple[str, ...] = ("",)) -> bool:
+    """Whether a message is none for a person: empty, endless, of what it does not say, or to steer the terminal."""
     text = str(error)
-    return not text.strip() or len(text) > LONGEST or bool(re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text))
+    return (
+        not text.strip()
+        or len(text) > LONGEST
+        or not any(name in text for name in names)
+        or bool(re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text))
+    )
 
 
 def _size() -> int:

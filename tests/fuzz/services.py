@@ -86,7 +86,7 @@ class _Guest:
         try:
             return understand(self._answers[kinds.index(True)])
         except Again as error:
-            raise ServiceError(f"The server {error}.") from error
+            raise ServiceError(f"{url}: the server {error}.") from error
 
 
 _NAME = PM25.geoscf_v1[0]
@@ -122,7 +122,7 @@ def _read_dap(path: Path, which: int) -> None:
 
 
 READERS = {
-    "OpenAQ, API": Reader(_api, _read_api, (damaged, in_json, in_json), texts),
-    "Atmosphere Data Store": Reader(_ads, _read_ads, (in_answer,)),
-    "OPeNDAP": Reader(_dap, _read_dap, bombs=texts),
+    "OpenAQ, API": Reader(_api, _read_api, (damaged, in_json, in_json), texts, told=("OpenAQ", "127.0.0.1")),
+    "Atmosphere Data Store": Reader(_ads, _read_ads, (in_answer,), told=("Atmosphere Data Store", "127.0.0.1")),
+    "OPeNDAP": Reader(_dap, _read_dap, bombs=texts, told=("http://server/x",)),
 }

@@ -66,8 +66,12 @@ def _laughter() -> list[bytes]:
 
 READERS = {
     "configuration": Reader(
-        _good_settings, lambda path, _: read_configuration([str(path)]), (damaged, in_yaml, in_yaml), _laughter
+        _good_settings,
+        lambda path, _: read_configuration([str(path)]),
+        (damaged, in_yaml, in_yaml),
+        _laughter,
+        told=("stranger", "The configuration "),
     ),
-    "checksum": Reader(_sidecar, _read_sidecar, bombs=texts),
+    "checksum": Reader(_sidecar, _read_sidecar, bombs=texts, told=("data.sha256",)),
     "memory of checksums": Reader(_memory, _read_memory, (damaged, in_json), texts),
 }

@@ -111,10 +111,22 @@ READERS = {
     "stations, plain table": Reader(_plain, _any, bombs=texts, packed=True),
     "stations, any file": Reader(lambda it: _table(it) + _fetches(it) + _archive(it)[:1], _any, bombs=texts),
     "stations, cities": Reader(_plain, _read_cities, bombs=texts, packed=True),
-    "OpenAQ, archive": Reader(lambda it: _archive(it)[:1], _day, GZIP, texts, packed=True),
-    "OpenAQ, locations": Reader(lambda it: _archive(it)[1:], _locations, JSON, texts),
+    "OpenAQ, archive": Reader(
+        lambda it: _archive(it)[:1],
+        _day,
+        GZIP,
+        texts,
+        told=(
+            "location-5-20180210.csv.gz",
+            "within/archive.",
+        ),
+        packed=True,
+    ),
+    "OpenAQ, locations": Reader(lambda it: _archive(it)[1:], _locations, JSON, texts, told=("locations.json",)),
     "OpenAQ, fetches": Reader(_fetches, _any, JSON, texts, packed=True),
-    "ISD-lite, year": Reader(lambda it: _weather_stations(it)[:1], _year, GZIP, texts, packed=True),
-    "ISD-lite, stations": Reader(lambda it: _weather_stations(it)[1:], _places, bombs=texts),
+    "ISD-lite, year": Reader(
+        lambda it: _weather_stations(it)[:1], _year, GZIP, texts, told=("724940-23234-2018.gz",), packed=True
+    ),
+    "ISD-lite, stations": Reader(lambda it: _weather_stations(it)[1:], _places, bombs=texts, told=("isd-history.csv",)),
     "ISD-lite, own table": Reader(_weather_table, lambda path, _: isd.read_table(path), GZIP, texts),
 }

@@ -1,7 +1,11 @@
-"""Hostile files are taken or refused in one sentence: no traceback, no crash, no code, no endless work or memory."""
+"""Hostile files are taken or refused in one sentence that names them.
+
+No traceback, no crash, no code, no endless work or memory, and nothing outside of the folder.
+"""
 
 import zlib
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +18,17 @@ SHORT = 4  # cases of each reader in `make test`, beside every fourth bomb
 
 @pytest.mark.parametrize("name", READERS)
 def test_hostile_files_are_taken_or_refused_in_a_sentence(name, tmp_path, monkeypatch, request, record_property):
-    monkeypatch.chdir(tmp_path)
+    # What would leave the folder, by one step or two, stays below tmp_path, and is seen.
+    folder = tmp_path / "around/between/within"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     reader = READERS[name]
-    good = reader.good(tmp_path)
+    good = reader.good(folder)
     long = request.config.getoption("--fuzz-cases", default=None)
     number = long or SHORT
     hostile = reader.bombs() + (bombs.floods() if reader.packed else [])
     fixed = [(content, 0) for content in (hostile if long else reader.bombs()[::4])]
-    path = tmp_path / reader.name
+    path, around = folder / reader.name, outside(folder, tmp_path)
 
     def read(case: int) -> None:
         content, which = variant(name, good, fixed, case)
@@ -31,13 +38,19 @@ def test_hostile_files_are_taken_or_refused_in_a_sentence(name, tmp_path, monkey
 
     whole = pen.run(range(-len(good), 0), read)
     assert [it.words for it in whole if it.kind != pen.ACCEPTED] == []
-    found = pen.run(range(number + len(fixed)), read, reader.together)
+    found = pen.run(range(number + len(fixed)), read, reader.together, reader.told or (reader.name,))
     assert not bombs.executed()
+    assert outside(folder, tmp_path) == around, "something was written outside of the folder"
     counts = Counter(outcome.kind for outcome in found)
     record_property("fuzz", (name, len(found), counts[pen.ACCEPTED], counts[pen.REFUSED], counts[pen.RAISED],
                              counts[pen.DIED] + counts[pen.HUNG]))  # fmt: skip
     bad = [f"{it.case}: {it.kind}, {it.words}" for it in found if it.kind not in (pen.ACCEPTED, pen.REFUSED)]
     assert not bad, f"{len(bad)} of {len(found)}:\n" + "\n".join(bad)
+
+
+def outside(folder: Path, top: Path) -> set[Path]:
+    """Everything below `top` but what is in the folder."""
+    return {path for path in top.rglob("*") if folder not in path.parents}
 
 
 def variant(name: str, good: list[bytes], fixed: list[tuple[bytes, int]], case: int) -> tuple[bytes, int]:

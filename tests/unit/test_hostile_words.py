@@ -8,6 +8,7 @@ import yaml
 
 from deepcams.config.check import require_tree
 from deepcams.errors import DeepcamsError
+from deepcams.files.netcdf import read_field
 from deepcams.sources.checks import parsed, unpacked
 from deepcams.sources.openaq_files import file_lines
 
@@ -57,3 +58,16 @@ def test_a_line_without_an_end_is_refused_and_lines_stay_as_they_are(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"a,b\n" + b"1," * (1 << 20))
     with pytest.raises(DeepcamsError, match=r"x\.csv is truncated or damaged after line 1 \(a line without an end\)"):
         list(file_lines(tmp_path / "x.csv"))
+
+
+def test_a_file_is_not_called_damaged_for_want_of_memory(tmp_path, monkeypatch):
+    path = tmp_path / "field.nc"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+
+    def exhausted(*_arguments, **_settings):
+        raise MemoryError
+
+    monkeypatch.setattr("xarray.open_dataset", exhausted)
+    with pytest.raises(DeepcamsError, match=r"^\S+/field.nc could not be read: memory ran out. Give more") as caught:
+        read_field(path)
+    assert "elete" not in str(caught.value)

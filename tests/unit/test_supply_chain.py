@@ -6,7 +6,10 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import distributions
+from types import SimpleNamespace
 
 import h5py
 import pytest
@@ -23,7 +26,75 @@ from tests.standins.server import Answer, Server
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
 LOCK = {canonicalize_name(name): version for name, version in (line.split("==") for line in LINES)}
-INSTALLED = {canonicalize_name(package.metadata["Name"]): package for package in distributions()}
+INSTALLED = {
+    canonicalize_name(package.metadata["Name"]): SimpleNamespace(version=package.version, requires=package.requires)
+    for package in distributions()
+}
+OURS = [*PROJECT["dependencies"], *(item for part in PROJECT["optional-dependencies"].values() for item in part)]
+# They come with the environment, and no build of ours depends on their versions.
+AROUND = {"deepcams", "pip", "setuptools", "wheel"}
+as_locked = pytest.mark.skipif(
+    sys.platform != "linux" or sys.version_info[:2] != (3, 11),
+    reason="the lock is of Python 3.11 on Linux; others need further packages or fewer",
+)
+
+
+@cache
+def parsed(text: str) -> tuple[Requirement, Callable[[str], bool]]:
+    """A requirement, and whether it holds here with an extra of the package that states it."""
+    requirement = Requirement(text)
+    return requirement, cache(lambda extra: not requirement.marker or requirement.marker.evaluate({"extra": extra}))
+
+
+def closure(requirements: list[str], installed: dict, without: str = "") -> dict[str, list[Requirement]]:
+    """What is needed, and what that needs, step by step: everything that is asked of each package.
+
+    without : a package that is taken to need nothing.
+    """
+    due, found = [Requirement(text) for text in requirements], {}
+    while due:
+        requirement = due.pop()
+        name = canonicalize_name(requirement.name)
+        if name in AROUND:
+            continue
+        known = {extra for item in found.get(name, []) for extra in item.extras}
+        is_new = name not in found or requirement.extras - known
+        found.setdefault(name, []).append(requirement)
+        if not is_new or name == without:
+            continue
+        for text in installed[name].requires or []:
+            needed, applies = parsed(text)
+            if any(applies(extra) for extra in {"", *known, *requirement.extras}):
+                due.append(needed)
+    return found
+
+
+def of_torch_alone(installed: dict) -> set[str]:
+    """What a build of PyTorch for GPUs brings and nothing else needs; the lock is of its build for processors.
+
+    Nothing for a build that says of itself that it is for processors.
+    """
+    if installed["torch"].version.endswith("+cpu"):
+        return set()
+    return closure(OURS, installed).keys() - closure(OURS, installed, without="torch").keys() - LOCK.keys()
+
+
+def faults_of_the_lock(installed: dict) -> list[str]:
+    """What is needed and not locked, locked and not needed, or needed at another version."""
+    found, exempt = closure(OURS, installed), of_torch_alone(installed)
+    asked = [item for name in found.keys() - exempt for item in found[name]]
+    wrong = [
+        f"{item}: {LOCK.get(canonicalize_name(item.name))}"
+        for item in asked
+        if not item.specifier.contains(LOCK.get(canonicalize_name(item.name), "0.dev0"), prereleases=True)
+    ]
+    return wrong + sorted(LOCK.keys() ^ (found.keys() - exempt))
+
+
+def not_as_locked(installed: dict) -> set[tuple[str, str]]:
+    """Packages and versions that are locked and not installed, or installed and not locked."""
+    versions = {name: package.version.split("+")[0] for name, package in installed.items()}
+    return {item for item in versions.items() if item[0] not in AROUND | of_torch_alone(installed)} ^ set(LOCK.items())
 
 
 def test_every_line_of_the_lock_is_one_exact_version_and_no_package_comes_twice():
@@ -31,34 +102,35 @@ def test_every_line_of_the_lock_is_one_exact_version_and_no_package_comes_twice(
     assert len(LOCK) == len(LINES)
 
 
+@as_locked
 def test_the_lock_is_closed_and_holds_nothing_that_nothing_needs():
-    """What the project needs, with all its extras, and what that needs, step by step: no more and no less.
-
-    Setuptools and pip come with the environment, and no build of ours depends on their versions.
-    """
-    ours = [*PROJECT["dependencies"], *(item for part in PROJECT["optional-dependencies"].values() for item in part)]
-    due, found = [Requirement(text) for text in ours], {}
-    while due:
-        requirement = due.pop()
-        name = canonicalize_name(requirement.name)
-        if name in ("setuptools", "pip") or (name in found and requirement.extras <= found[name]):
-            continue
-        found[name] = found.get(name, set()) | requirement.extras
-        assert name in LOCK, f"{name} is needed and not in requirements.lock"
-        assert requirement.specifier.contains(LOCK[name], prereleases=True), f"{requirement} is not {LOCK[name]}"
-        for text in INSTALLED[name].requires or []:
-            needed = Requirement(text)
-            extras = ["", *found[name]]
-            if not needed.marker or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
-                due.append(needed)
-    assert found.keys() == LOCK.keys()
+    """What the project needs, with all its extras, and what that needs, step by step: no more and no less."""
+    assert faults_of_the_lock(INSTALLED) == []
 
 
+@as_locked
 def test_what_is_installed_is_what_is_locked():
-    versions = {name: package.version.split("+")[0] for name, package in INSTALLED.items()}
-    for name in ("deepcams", "pip", "setuptools", "wheel"):
-        versions.pop(name, None)
-    assert versions == LOCK
+    assert not_as_locked(INSTALLED) == set()
+
+
+def package(version, *requires):
+    return SimpleNamespace(version=version, requires=list(requires))
+
+
+@as_locked
+def test_only_what_a_build_of_pytorch_for_gpus_brings_may_be_missing_from_the_lock():
+    torch = INSTALLED["torch"]
+    brings = {"nvidia-libraries": package("13.0", "setuptools"), "triton": package("3.7.0", "nvidia-libraries>=13")}
+    needs = [*torch.requires, "triton==3.7.0"]
+    with_gpus = INSTALLED | brings | {"torch": package(torch.version.split("+")[0], *needs)}
+    assert faults_of_the_lock(with_gpus) == [] and not_as_locked(with_gpus) == set()
+
+    for_processors = with_gpus | {"torch": package("2.13.0+cpu", *needs)}
+    assert {"triton", "nvidia-libraries"} <= set(faults_of_the_lock(for_processors))
+    needed_elsewhere = with_gpus | {"tqdm": package(INSTALLED["tqdm"].version, "triton")}
+    assert {"triton", "nvidia-libraries"} <= set(faults_of_the_lock(needed_elsewhere))
+    assert not_as_locked(with_gpus | {"stranger": package("1.0")}) == {("stranger", "1.0")}
+    assert not_as_locked(with_gpus | {"tqdm": package("0.1")}) == {("tqdm", "0.1"), ("tqdm", LOCK["tqdm"])}
 
 
 @pytest.fixture(scope="module")

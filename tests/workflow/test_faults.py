@@ -258,7 +258,7 @@ def test_ctrl_c_needs_no_unlocking_and_leaves_no_traceback(twin, finished, start
     folder = twin.path / "results/tiny/spatial"
     remove(twin.path / name)
     run = started(name)
-    wait_for(lambda: list(folder.glob(".2020-01.nc.days-*/2*.nc")))
+    wait_for(lambda: list(folder.glob(".2020-01.nc.days-*/2*.nc")), 300)  # Snakemake starts and plans first
     assert run.kill("ctrl-c", random.Random(1)) == "ctrl-c"
     assert run.wait() != 0
     log = (twin.path / "results/tiny/logs/downscale_spatial/2020-01.log").read_text()
@@ -280,7 +280,7 @@ def test_a_second_run_of_the_same_is_refused_and_one_of_something_else_is_not(tw
     )
     remove(twin.path / month, twin.path / scores)
     first = started(month)
-    wait_for(lambda: list((twin.path / "results/tiny/spatial").glob(".2020-01.nc.days-*/2*.nc")))
+    wait_for(lambda: list((twin.path / "results/tiny/spatial").glob(".2020-01.nc.days-*/2*.nc")), 300)
     os.kill(first.number, signal.SIGSTOP)  # so that it is still there when the others end
     (job,) = first.jobs()
     os.kill(job.number, signal.SIGSTOP)
@@ -290,7 +290,7 @@ def test_a_second_run_of_the_same_is_refused_and_one_of_something_else_is_not(tw
         os.kill(number, signal.SIGCONT)
     assert second.returncode != 0
     (line,) = error_lines(second.stdout)
-    for words in (month, "nother run", f"process {first.number} ", "Wait for it, or stop it first."):
+    for words in (month, "nother run", f"process {first.number} ", "wait for it, or stop it first."):
         assert words in line
     assert "Traceback" not in second.stdout
     assert third.returncode == 0, third.stdout

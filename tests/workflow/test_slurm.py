@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from types import SimpleNamespace
 
 import pytest
 import xarray as xr
+import yaml
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
 from tests.conftest import ROOT
@@ -76,6 +78,10 @@ class Cluster:
     def running(self, what: str) -> Job | None:
         """The job of a rule and its wildcards that runs now, such as "downscale_spatial_wildcards_2020_01"."""
         return next((job for job in self.jobs() if job.what == f"rule_{what}" and job.state == "RUNNING"), None)
+
+    def state_of(self, job: Job) -> str:
+        """Its state now; "COMPLETING" until all of its processes are gone."""
+        return next(now.state for now in self.jobs() if now.number == job.number)
 
     def note_change(self, key: str, text: str) -> None:
         if self.last.get(key) != text:
@@ -177,19 +183,38 @@ class Month:
         return self.days
 
 
+def scripts_of(job: Job) -> list[int]:
+    """Numbers of the scripts' processes that a job of this machine's cluster has."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # processes end
+            mark = f"SLURM_JOB_ID={job.number}".encode()
+            is_script = b"/.snakemake/scripts/" in (folder / "cmdline").read_bytes()
+            if is_script and mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
 def requeue_within(run: Run, month: str) -> Month:
-    """Have SLURM queue `downscale_spatial` again as after a preemption, once it has made a few days."""
+    """Have SLURM queue `downscale_spatial` again as after a preemption, once it has made a few days.
+
+    The job is stopped meanwhile, so that the month cannot become whole, and held, so that it does not begin again until
+    the days that are kept have been looked at.
+    """
     days = Month(run.checkout, month)
     what = f"downscale_spatial_wildcards_{month.replace('-', '_')}"
+    job = run.until(lambda: run.cluster.running(what))
     run.until(lambda: len(days.look()) >= 3, pause=0.01)
-    job = run.cluster.running(what)
-    assert job is not None
-    run.cluster.ask("scontrol", "requeue", job.number)
-    run.until(lambda: run.cluster.running(what) is None)
-    time.sleep(1)  # until the killed job writes no more
+    scripts = scripts_of(job)
+    assert scripts
+    for number in scripts:
+        os.kill(number, signal.SIGSTOP)
+    run.cluster.ask("scontrol", "requeuehold", job.number)
+    run.until(lambda: run.cluster.state_of(job) == "PENDING" and not scripts_of(job))
     days.kept = dict(days.look())
     run.cluster.note(f"{len(days.kept)} days of {month} are kept")
     assert 3 <= len(days.kept) < 31
+    run.cluster.ask("scontrol", "release", job.number)
     return days
 
 
@@ -256,6 +281,44 @@ def test_jobs_go_to_a_partition_with_gpus_only_if_they_ask_for_one(gpus, partiti
     partitions = read_partition_file(ROOT / "profiles/slurm/partitions.yaml")
     job = SimpleNamespace(name="train", threads=2, resources={"gpu": gpus, "mem_mb": 64000, "runtime": 1560})
     assert get_best_partition(partitions, job, logging.getLogger("test")) == partition
+
+
+@pytest.mark.parametrize(("limited", "partition"), [(("cpu", "gpu"), "cpu"), (("gpu",), "gpu")])
+def test_limits_on_one_line_alone_draw_jobs_there_and_on_both_they_do_not(tmp_path, limited, partition):
+    """What docs/cluster.md says: the executor prefers a partition whose limits a job fits to one without."""
+    file = yaml.safe_load((ROOT / "profiles/slurm/partitions.yaml").read_text())
+    for name in limited:
+        file["partitions"][name] |= {"max_runtime": 2880, "max_mem_mb": 256000, "max_threads": 64}
+    (tmp_path / "partitions.yaml").write_text(yaml.safe_dump(file))
+    job = SimpleNamespace(name="cut", threads=48, resources={"gpu": 0, "mem_mb": 200000, "runtime": 2400})
+    partitions = read_partition_file(tmp_path / "partitions.yaml")
+    assert get_best_partition(partitions, job, logging.getLogger("test")) == partition
+
+
+@pytest.mark.parametrize(
+    ("user", "absent", "status", "words"),
+    [("0", None, 1, "did not come up"), ("1000", None, 3, "Only root"), ("0", "slurmd", 3, "slurmd is missing")],
+)
+def test_only_a_machine_that_can_have_no_cluster_skips_tests_and_not_a_broken_one(
+    tmp_path, user, absent, status, words
+):
+    """SLURM is pretended: its programs do nothing, so that no cluster comes up."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "cat", "chmod", "dirname", "head", "hostname", "awk", "mkdir", "rm", "seq", "tail", "python3"):
+        (programs / name).symlink_to(shutil.which(name))
+    does = {"id": f"echo {user}"}
+    for name in {"id", "sleep", "sinfo", "sbatch", "squeue", "srun", "munged", "slurmctld", "slurmd"} - {absent}:
+        (programs / name).write_text(f"#!/bin/sh\n{does.get(name, ':')}\n")
+        (programs / name).chmod(0o755)
+    folder = tempfile.mkdtemp(prefix="slurm", dir="/tmp")
+    try:
+        command = ["/bin/sh", ROOT / "tools/slurm_cluster.sh", "start", folder]
+        done = subprocess.run(command, env={"PATH": str(programs)}, capture_output=True, text=True, check=False)
+    finally:
+        shutil.rmtree(folder)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr.splitlines()[-1]
 
 
 def test_a_job_that_asks_for_a_gpu_sees_it(cluster):

@@ -10,7 +10,7 @@ from deepcams.digest import code_digest
 from deepcams.errors import DeepcamsError
 from deepcams.files.checksum import sha256
 from deepcams.files.records import check_records
-from deepcams.files.run_lock import claim, clear_locks
+from deepcams.files.run_lock import LOCAL, claim, clear_locks
 from deepcams.logs import name_run
 from deepcams.models import pretrained
 from deepcams.models.catalogue import learns, modules_of, names, trainer_of, wants_gpu
@@ -211,16 +211,25 @@ def make_way():
     """Before Snakemake reads its own folder: what was killed or damaged there shall not stand in the way unexplained."""
     try:
         for run in clear_locks(".snakemake"):
-            print(f"Another run is at work in this folder: {run}.", file=sys.stderr)
+            print(
+                f"Another run may be at work in this folder: {run.who}.",
+                file=sys.stderr,
+            )
         check_records(".snakemake")
     except DeepcamsError as error:
         sys.exit(f"ERROR: {error}")
 
 
-def claim_outputs(dag):
-    """Stop before the first job if another run makes one of the files that this one would make."""
+def claim_files(dag):
+    """Stop before the first job if another run makes what this one reads or makes, or reads what it makes."""
+    due = dag.needrun_jobs()
     try:
-        claim(".snakemake", [path for job in dag.needrun_jobs() for path in job.output])
+        claim(
+            ".snakemake",
+            [path for job in due for path in job.input],
+            [path for job in due for path in job.output],
+            executor=LOCAL if workflow.local_exec else workflow.executor_plugin.name,
+        )
     except DeepcamsError as error:
         sys.exit(f"ERROR: {error}")
 

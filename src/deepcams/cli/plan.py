@@ -49,6 +49,6 @@ def run(options: argparse.Namespace) -> None:
         return
     region, record = graph.config["region"], graph.config["cams"]
     where = "the globe" if region is None else "region {north:g} {west:g} {south:g} {east:g}".format(**region)
-    names = ", ".join(options.configfile) or "config/config.yaml"
+    names = ", ".join([*(options.configfile or ["config/config.yaml"]), *options.config])
     title = f"{' '.join(options.targets)} of {names}: {graph.config['pollutant']}, {where}, "
     print(hide("\n".join(screen(found, f"{title}{record['first']} to {record['last']}", folder))))

@@ -1,5 +1,6 @@
 """Folders in which one process works at a time, told by a lock that the system lets go of when the process ends."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ try:
 except ImportError:  # a system that has none: nothing is told
     fcntl = None
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a disk says that knows none
 _LOCK = ".held"
 
 
@@ -24,43 +26,51 @@ def held(folder: str | Path) -> Iterator[bool]:
     the folder cannot be written.
     """
     folder = Path(folder)
+    path = folder / _LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        ours = _lock(handle, path)
     except OSError as error:
         raise explained(error, folder) from error
-    ours = _lock(handle)
     try:
         yield ours
     finally:
-        if ours:
-            # Whoever has opened the file meanwhile finds it deleted, and takes it for held.
+        if ours:  # whoever has opened the file meanwhile finds another, or none, under its name
             with suppress(OSError):
-                (folder / _LOCK).unlink()
-                folder.rmdir()
+                path.unlink()
         os.close(handle)
+        if ours:  # last: network disks keep a deleted file under another name until it is closed
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def remove_unless_held(folder: str | Path) -> None:
     """Delete a folder in which no process works any more, as far as that is possible."""
+    path = Path(folder) / _LOCK
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    except OSError:  # somebody else's
+        return
     with suppress(OSError):
-        handle = os.open(Path(folder) / _LOCK, os.O_RDWR)
-        try:
-            if not _lock(handle):
-                return
-        finally:
-            os.close(handle)
-    shutil.rmtree(folder, ignore_errors=True)
+        if _lock(handle, path):
+            shutil.rmtree(folder, ignore_errors=True)
+    os.close(handle)
 
 
-def _lock(handle: int) -> bool:
-    """Whether the lock on an open file was free, is ours now, and the file still there."""
+def _lock(handle: int, path: Path) -> bool:
+    """Whether the lock on an open file was free, is ours now, and the file still the one of that name."""
     if fcntl is None:
         return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
         return False
-    except OSError:
-        return True
-    return os.fstat(handle).st_nlink > 0
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return True
+        raise

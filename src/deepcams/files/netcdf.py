@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.calendar import HOUR
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.files import chunks, copying, joining, layout
 from deepcams.files.atomic import atomic_path
 from deepcams.files.layout import DIMENSIONS, Extra, Layout
@@ -232,8 +232,9 @@ def read_frames(path: str | Path, start: int = 0, stop: int | None = None, *, th
         with h5py.File(path, "r", locking="best-effort") as file, ThreadPoolExecutor(threads) as pool:
             return chunks.read_chunks(file[part.variable], pool, start, stop)
     except Exception as error:  # as above
-        raise DeepcamsError(
-            f"{path} is damaged: a chunk cannot be decoded ({error}). Delete it and run the step that makes it again."
+        raise damaged(
+            error,
+            f"{path} is damaged: a chunk cannot be decoded ({error}). Delete it and run the step that makes it again.",
         ) from error
 
 
@@ -336,9 +337,9 @@ class _Target:
     def __init__(self, path: Path, skeleton: Layout):
         try:
             layout.create(path, skeleton)
-        except (OSError, RuntimeError) as error:  # the netCDF library hides the system's error number
+        except (OSError, RuntimeError, ValueError) as error:  # the netCDF library hides the system's error number
             found = _system_error(path, error)
-            if isinstance(found, RuntimeError):  # names or attributes of a part, say
+            if isinstance(found, RuntimeError | ValueError):  # names, sizes or attributes of a part, say
                 raise DeepcamsError(
                     f"A file like its parts cannot be written in {path.parent} ({error}). If the parts are damaged, "
                     "delete them and make them again."
@@ -390,7 +391,8 @@ def _engine(path: Path) -> str:
 
 def _damaged(path: Path, error: Exception) -> DeepcamsError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DeepcamsError(
+    return damaged(
+        error,
         f"{path} cannot be opened as NetCDF; it is damaged or was cut short ({reason}). "
-        "Delete it and run the step that makes it again."
+        "Delete it and run the step that makes it again.",
     )

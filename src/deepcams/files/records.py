@@ -1,6 +1,7 @@
 """Snakemake's records of what was made: a damaged one is told, where Snakemake ends in a traceback or overlooks it."""
 
 import json
+import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
 
@@ -15,10 +16,13 @@ def check_records(snakemake_folder: str | Path) -> None:
     """
     folder = Path(snakemake_folder)
     for record in (folder / "metadata").rglob("*"):
-        if record.is_dir() or _is_readable(record):
+        if record.is_dir() or record.name.startswith(".nfs") or _is_readable(record):
             continue
         name = record.relative_to(folder / "metadata")
-        if not (folder / "incomplete" / name).exists():
+        if (folder / "incomplete" / name).exists():
+            continue
+        time.sleep(1)  # until a run at work has written it
+        if not _is_readable(record):
             raise DeepcamsError(
                 f"Snakemake's record {record} is damaged, so nobody knows whether {_output(name)} is up to "
                 "date. Delete both and run the same command again."
@@ -26,10 +30,13 @@ def check_records(snakemake_folder: str | Path) -> None:
 
 
 def _is_readable(record: Path) -> bool:
+    """Whether a record is whole. One that has gone meanwhile, or is not for us to read, is not damaged."""
     try:
         content = json.loads(record.read_bytes())
     except ValueError:
         return False
+    except OSError:
+        return True
     return isinstance(content, dict) and isinstance(content.get("rule"), str) and isinstance(content.get("input"), list)
 
 

@@ -25,9 +25,13 @@ def workspace(path: str | Path, key: object) -> Iterator[Path]:
     folder = path.with_name(f"{path.name}.parts")
     wanted = json.dumps(key, sort_keys=True, default=str)
     mark = folder / _KEY
-    with held(path.with_name(f".{path.name}.held")) as ours:
+    turn = path.with_name(f".{path.name}.held")
+    with held(turn) as ours:
         if not ours:
-            raise DeepcamsError(f"Another process is making {path} already. Wait for it, or stop it first.")
+            raise DeepcamsError(
+                f"Another process is making {path} already. Wait for it, or stop it first; if there is none on any "
+                f"machine, delete {turn}."
+            )
         try:
             if folder.exists() and (not mark.is_file() or mark.read_text(encoding="utf-8") != wanted):
                 shutil.rmtree(folder)

@@ -12,7 +12,7 @@ from safetensors.numpy import save as serialise
 
 from deepcams.errors import DeepcamsError
 from deepcams.files.atomic import atomic_path
-from deepcams.models.catalogue import build, learns, names
+from deepcams.models.catalogue import build, learns, names, stages
 
 # One key: safetensors writes several in no fixed order, and the same model shall give the same bytes.
 METADATA = "deepcams"
@@ -91,6 +91,8 @@ def read(path: str | Path, stage: str | None = None) -> ModelFile:
         raise DeepcamsError(f"{path} has format {version}, and this version of deepcams reads format {FORMAT}.")
     if stage is not None and found.stage != stage:
         raise DeepcamsError(f"{path} holds a {found.stage} network ({found.network}) where a {stage} one is needed.")
+    if found.stage not in list(stages()):  # compared, not looked up: it may be anything, a list too
+        raise DeepcamsError(f"{path} is of a stage that this version does not know: {found.stage!r}.")
     if found.network not in names(found.stage):
         raise DeepcamsError(
             f"{path} holds the {found.stage} network {found.network!r}, which this version does not know; "

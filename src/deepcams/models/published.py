@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.models.checkpoint import METADATA
 
 # Where training checkpoints keep the weights: the released code's own name first, then what others use.
@@ -179,7 +179,8 @@ def _array(tensor: torch.Tensor, key: str, path: Path) -> np.ndarray:
 
 def _unreadable(path: Path, error: Exception) -> DeepcamsError:
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return DeepcamsError(
+    return damaged(
+        error,
         f"{path} cannot be read as a checkpoint ({reason.rstrip('.')}): it is damaged or something else. "
-        "Copy it anew; torch files (.pt, .pth), .safetensors, and .npz are read."
+        "Copy it anew; torch files (.pt, .pth), .safetensors, and .npz are read.",
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deepcams.plan.graph import REASONS, Graph, Job
-from deepcams.plan.measured import Cost, Measurement, cost, of_checkout, table
+from deepcams.plan.measured import HERE, Cost, Measurement, cost, of_checkout, table
 from deepcams.sources.services.estimate import Estimate, estimates
 
 # Rules whose files are what a user wants; those of all others are on the way to them.
@@ -68,7 +68,9 @@ class Download:
 class Forecast:
     """Of a target.
 
-    jobs, done : due, and up to date.   cpu_s : on processors.   gpu_cpu_s : of it, of the jobs that ask for a GPU.
+    jobs, done : due, and up to date.   cpu_s : on processors.   gpu_cpu_s : of it, of jobs that ask for a GPU and
+    were measured elsewhere, on processors.   gpu_jobs, gpu_s : how many of them this checkout has measured, and how
+    long these hold their GPUs.
     wall_s : on `cores`, of jobs whose time is known.   memory_mb : that rules ask for at once, at the most.
     final, intermediate : bytes.   files : that are made, with logs, benchmarks and Snakemake's own records, without
     those that are there.
@@ -80,6 +82,8 @@ class Forecast:
     rules: tuple[RuleForecast, ...]
     cpu_s: float
     gpu_cpu_s: float
+    gpu_jobs: int
+    gpu_s: float
     wall_s: float
     memory_mb: float
     final: float
@@ -107,6 +111,7 @@ def forecast(graph: Graph, folder: Path, cores: int, others: Sequence[Measuremen
         by_rule.setdefault(job.rule, []).append(job)
     order = sorted(by_rule, key=lambda rule: (max(depth[job.number] for job in by_rule[rule]), rule))
     rules = tuple(_rule(rule, by_rule[rule], [costs[job.number] for job in by_rule[rule]]) for rule in order)
+    held = [job for job in due if job.gpus and costs[job.number].source == HERE]
     sizes = Counter({False: 0.0, True: 0.0})
     for rule in rules:
         sizes[rule.rule in FINAL] += rule.bytes
@@ -116,7 +121,9 @@ def forecast(graph: Graph, folder: Path, cores: int, others: Sequence[Measuremen
         cores=cores,
         rules=rules,
         cpu_s=sum(rule.cpu_s for rule in rules),
-        gpu_cpu_s=sum(costs[job.number].cpu_s or 0.0 for job in due if job.gpus),
+        gpu_cpu_s=sum(costs[job.number].cpu_s or 0.0 for job in due if job.gpus and job not in held),
+        gpu_jobs=len(held),
+        gpu_s=sum((costs[job.number].wall_s or 0.0) * job.gpus for job in held),
         wall_s=wall_seconds(due, costs, cores),
         memory_mb=memory_at_once(due, cores),
         final=sizes[True],

@@ -49,8 +49,15 @@ def summary(found: Forecast, folder: Path) -> list[tuple[str, str]]:
     asking = sum(rule.gpu_jobs for rule in found.rules)
     if asking:
         blind = sum(rule.unknown for rule in found.rules if rule.gpu_jobs)
-        known = f"{duration(found.gpu_cpu_s)} of CPU" + (f", and {blind:,} jobs unknown" if blind else "")
-        points.append(("GPU", f"{asking:,} jobs ask for one; not measured on a GPU. On processors: {known}."))
+        words = f"{asking:,} jobs ask for one."
+        if found.gpu_jobs:
+            words += (
+                f" {found.gpu_jobs:,} of them hold theirs for {duration(found.gpu_s)} in all, by {HERE}'s benchmarks."
+            )
+        if found.gpu_jobs < asking:
+            words += f" {asking - found.gpu_jobs:,} were not measured on a GPU: {duration(found.gpu_cpu_s)} of CPU"
+            words += f", and {blind:,} jobs unknown." if blind else "."
+        points.append(("GPU", words))
     cores = "core" if found.cores == 1 else "cores"
     points.append(
         (
@@ -75,9 +82,9 @@ def summary(found: Forecast, folder: Path) -> list[tuple[str, str]]:
     points.append(
         (
             "measured",
-            f"in {HERE}: by its own benchmarks. Else by the package's table (docs/planning.md), scaled by hours, "
-            "nodes, stations or steps; × says how far. Another processor may differ by a factor of 2, "
-            "far scaling by more.",
+            f"by {HERE}'s own benchmarks where marked so, else as src/deepcams/plan/measurements.csv has it; scaled by "
+            "hours, nodes, stations or steps, × says how far. Another processor may differ by a factor of 2, far "
+            "scaling by more.",
         )
     )
     return points

@@ -268,12 +268,16 @@ def merge_global_attributes(
 
 
 def merge_layouts(paths: Sequence[str | Path], layouts: Sequence[Layout]) -> dict[str, object]:
-    """`merge_global_attributes` of files by their layouts."""
+    """`merge_global_attributes` of files by their layouts. Raises DeepcamsError, with a name, for axes of no grid."""
+    try:
+        grid = from_axes(layouts[0].latitude, layouts[0].longitude)[0]
+    except DeepcamsError as error:
+        raise DeepcamsError(f"{paths[0]}: {error}") from error
     return merge_global_attributes(
         [str(path) for path in paths],
         [part.global_attributes for part in layouts],
         [part.times for part in layouts],
-        from_axes(layouts[0].latitude, layouts[0].longitude)[0],
+        grid,
         POLLUTANTS.get(layouts[0].variable, PM25),
     )
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def write_by_days(
     out = Path(out)
     own = out.parent / f".{out.name}.days-{_OWNED}{owner()}"
     shared = out.parent / f".{out.name}.days-{key}" if key else own
-    with held(shared) as ours:
+    with held(shared) as ours, nullcontext() if ours else held(own):
         folder = shared if ours else own
         _remove_other_days(out, {shared.name, own.name}, with_keys=key is not None)
         try:
@@ -111,6 +112,8 @@ def write_by_days(
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
+        if not ours:  # a lock may outlive its machine, and nobody will ask for these days again
+            remove_unless_held(shared)
 
 
 def _remove_other_days(out: Path, kept: set[str], *, with_keys: bool) -> None:

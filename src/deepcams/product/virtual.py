@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.files.atomic import write_text
 from deepcams.files.layout import to_hours
 from deepcams.product.joined import joined_layout, plain
@@ -40,7 +40,7 @@ def write_virtual(paths: Sequence[str | Path], out: str | Path) -> int:
         try:
             found = SingleHdf5ToZarr(str(path), inline_threshold=0, error="raise").translate()["refs"]
         except Exception as error:  # a damaged file can fail in any way
-            raise DeepcamsError(f"{path} is damaged ({error}). Delete it and make it again.") from error
+            raise damaged(error, f"{path} is damaged ({error}). Delete it and make it again.") from error
         own = f"{whole.variable}/"
         for key, value in found.items():
             if isinstance(value, list):

@@ -15,7 +15,7 @@ import cftime
 import netCDF4
 import numpy as np
 
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.grid.nodes import Grid, from_axes
 from deepcams.pollutants import PM25, POLLUTANTS, Pollutant
 from deepcams.sources import grib
@@ -147,8 +147,9 @@ def _unpack(path: str | Path, names: tuple[str, ...], pollutant: Pollutant) -> t
     except DeepcamsError:
         raise
     except Exception as error:  # as above
-        raise DeepcamsError(
-            f"{path} is a zip archive that is truncated or damaged ({error}). Delete it and fetch the data again."
+        raise damaged(
+            error,
+            f"{path} is a zip archive that is truncated or damaged ({error}). Delete it and fetch the data again.",
         ) from error
     found = []
     for name, content in sorted(contents.items()):
@@ -298,4 +299,4 @@ def decode_times(values: np.ndarray, units: str | None, calendar: str, where: st
 
 
 def _damaged(where: str, error: Exception) -> DeepcamsError:
-    return DeepcamsError(f"{where} is truncated or damaged ({error}). Delete it and fetch the data again.")
+    return damaged(error, f"{where} is truncated or damaged ({error}). Delete it and fetch the data again.")

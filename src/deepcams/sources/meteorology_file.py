@@ -10,7 +10,7 @@ import netCDF4
 import numpy as np
 
 from deepcams.calendar import Month
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.files import layout
 from deepcams.files.atomic import atomic_path
 from deepcams.files.chunks import write_chunks
@@ -118,7 +118,11 @@ def cut_month(file: Path, month: Month, out: str | Path, grid: Grid | None) -> N
 
 
 def _cut(file: Path, month: Month, out: str | Path, grid: Grid | None) -> None:
-    whole, _, _ = from_axes(*_axes(file, month))
+    axes = _axes(file, month)
+    try:
+        whole, _, _ = from_axes(*axes)
+    except DeepcamsError as error:
+        raise DeepcamsError(f"{file}: {error} Delete it and fetch the month again.") from error
     grid = grid or whole
     rows, columns = locate(grid, whole)
     with netCDF4.Dataset(file) as source:
@@ -149,7 +153,7 @@ def _axes(file: Path, month: Month) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _damaged(file: Path, error: Exception) -> DeepcamsError:
-    return DeepcamsError(f"{file} is no month of meteorology ({error}). Delete it and make it again.")
+    return damaged(error, f"{file} is no month of meteorology ({error}). Delete it and make it again.")
 
 
 def _wrong(file: Path, what: str) -> DeepcamsError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.errors import DeepcamsError
+from deepcams.errors import damaged
 from deepcams.files.atomic import atomic_path
 from deepcams.grid.nodes import Grid, from_axes, locate
 from deepcams.training.days import Days, split
@@ -58,7 +58,7 @@ def read_climatology(path: str | Path, grid: Grid) -> dict[int, np.ndarray]:
             if fields.shape != (len(months), *there.shape):
                 raise ValueError(f"its fields have the shape {fields.shape}")
     except Exception as error:  # a damaged file can fail in any way
-        raise DeepcamsError(f"{path} is no climatology ({error}). Delete it and run the workflow again.") from error
+        raise damaged(error, f"{path} is no climatology ({error}). Delete it and run the workflow again.") from error
     rows, columns = locate(grid, there)
     return {month: field[rows][:, columns] for month, field in zip(months, fields, strict=True)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.files.atomic import atomic_path, write_text
 from deepcams.files.checksum import sha256
 from deepcams.grid.nodes import Grid
@@ -126,7 +126,7 @@ def read_shard(folder: str | Path) -> Shard:
         operator = str(index["operator"])
         parameters = {"sigma": index["sigma"]} if operator == "gaussian" else {}
     except Exception as error:  # a damaged file can fail in any way
-        raise DeepcamsError(f"The shard in {folder} is damaged ({error}). Delete the folder and run again.") from error
+        raise damaged(error, f"{folder} is a damaged shard ({error}). Delete the folder and run again.") from error
     for name, array in arrays.items():
         if not len(times) or array.shape != (len(times), *grids[name].shape):
             raise DeepcamsError(

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.files.atomic import atomic_path
 
 
@@ -46,7 +46,7 @@ def kept(path: Path | None, key: str) -> dict | None:
     except FileNotFoundError:  # another process has just ended the same training
         return None
     except Exception as error:  # torch has many, and its words are not for whom this message is for
-        raise _damaged(path) from error
+        raise _damaged(path, error) from error
 
 
 def restore(path: Path, found: dict, parts: dict[str, Any]) -> None:
@@ -55,8 +55,8 @@ def restore(path: Path, found: dict, parts: dict[str, Any]) -> None:
         for name, part in parts.items():
             part.load_state_dict(found[name])
     except Exception as error:
-        raise _damaged(path) from error
+        raise _damaged(path, error) from error
 
 
-def _damaged(path: Path) -> DeepcamsError:
-    return DeepcamsError(f"{path}, which a stopped training left, is damaged. Delete it and run again.")
+def _damaged(path: Path, error: Exception) -> DeepcamsError:
+    return damaged(error, f"{path}, which a stopped training left, is damaged. Delete it and run again.")

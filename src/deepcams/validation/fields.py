@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from deepcams.calendar import ANALYSIS, MISSING, STATUS_MEANINGS, hour_status
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.files import chunks
 from deepcams.grid.nodes import Grid, from_axes
 from deepcams.pollutants import Pollutant
@@ -65,7 +65,7 @@ class FieldFile:
         self._day: tuple[int, np.ndarray] | None = None
 
     def _damaged(self, error: Exception) -> DeepcamsError:
-        return DeepcamsError(f"{self.path} is damaged or misshapen ({error}). Delete it and fetch or make it again.")
+        return damaged(error, f"{self.path} is damaged or misshapen ({error}). Delete it and fetch or make it again.")
 
     def _describe(self, variable: str | None, pollutant: Pollutant | None, stamps: str | None) -> None:
         names = {axis: _coordinate(self._data, axis, self.path) for axis in _NAMES}
@@ -232,7 +232,7 @@ def _opened(path: Path, own: bool) -> xr.Dataset:
     try:
         return xr.open_dataset(path, engine=engine, decode_timedelta=False)
     except Exception as error:  # as above
-        raise DeepcamsError(f"{path} cannot be read as NetCDF ({error}). {advice}") from error
+        raise damaged(error, f"{path} cannot be read as NetCDF ({error}). {advice}") from error
 
 
 def _coordinate(data: xr.Dataset, axis: str, path: Path) -> str:

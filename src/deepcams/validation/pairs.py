@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from deepcams.calendar import HALF_HOUR, HOUR, STATUS_MEANINGS
-from deepcams.errors import DeepcamsError
+from deepcams.errors import DeepcamsError, damaged
 from deepcams.files.atomic import atomic_path
 from deepcams.pollutants import PM25, Pollutant
 
@@ -100,8 +100,8 @@ def read_pairs(path: str | Path) -> Pairs:
         fields = {name: data[name].values for name in FIELDS if name in data}
         return Pairs(_typed(stations), index, time, data["observed"].values, fields, data["status"].values)
     except Exception as error:  # a damaged file can fail in any way
-        raise DeepcamsError(
-            f"{path} is no whole table of pairs ({error}). Delete it and run the workflow again."
+        raise damaged(
+            error, f"{path} is no whole table of pairs ({error}). Delete it and run the workflow again."
         ) from error
 
 
