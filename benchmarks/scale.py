@@ -3,14 +3,18 @@
     python -m benchmarks.scale [--quick] [--runs FOLDER]
 
 Planning is `snakemake -n` of ever longer records, and of six pollutants, in an empty folder: seconds, and the peak
-memory of the process. Rates are from the benchmarks of runs below FOLDER (results): megabytes that jobs really read and
-wrote, which Snakemake counts, over the seconds they took. Prints Markdown for docs/planning.md.
+memory of the process. Then 18 years are run with scripts that write a word where a result would be, which shows what
+Snakemake itself takes for each job, and planned again where everything is done. Rates are from the benchmarks of runs
+below FOLDER (results): megabytes that jobs really read and wrote, which Snakemake counts, over the seconds they took.
+Prints Markdown for docs/planning.md.
 """
 
 import argparse
 import copy
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,6 +60,9 @@ def main() -> None:
     if not arguments.quick:
         found = [planned(*RECORDS["18 years"], name) for name in POLLUTANTS]
         _row("18 years, six pollutants one after another", found)
+        done, took = after_a_run()
+        _row("18 years, where all is done", [done])
+        print(f"\nRun with scripts that do nothing: {took:.0f} s, {1000 * took / done[0]:.0f} ms a job.")
     print("\n| rule | jobs | read, MB/s | written, MB/s | busy |\n|---|---|---|---|---|")
     for line in rates(arguments.runs):
         print(line)
@@ -75,20 +82,46 @@ def planned(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.yaml"
         file.write_text(json.dumps(settings))
-        command = [sys.executable, "-m", "snakemake", "all", "-n", "--quiet", "rules"]
-        command += ["--snakefile", ROOT / "Snakefile", "--directory", folder, "--configfile", file]
-        start = time.perf_counter()
-        with open(Path(folder) / "said", "w+b") as said:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-            _, status, usage = os.wait4(process.pid, 0)
-            took = time.perf_counter() - start
-            said.seek(0)
-            text = said.read().decode()
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(text[-2000:])
+        plan = ("-n", "--snakefile", ROOT / "Snakefile", "--directory", folder, "--configfile", file)
+        text, *took = _snakemake(ROOT, *plan)
     jobs = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("total"))
-    return jobs, usage.ru_utime + usage.ru_stime, took, usage.ru_maxrss * 1024 / 1e6
+    return jobs, *took
+
+
+def after_a_run() -> tuple[tuple[int, float, float, float], float]:
+    """As `planned`, of 18 years in a folder where everything is done; and the seconds of the run that did it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("Snakefile", "config", "envs", "profiles", "src", "workflow"):
+            copy_of = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+            copy_of(ROOT / name, Path(folder) / name)
+        for script in Path(folder, "workflow/scripts").glob("*.py"):
+            script.write_text(
+                "from pathlib import Path\n\nfor path in snakemake.output:\n    Path(path).write_text('-')\n"
+            )
+        cores = ("--cores", "all")
+        text, _, took, _ = _snakemake(Path(folder), *cores, ADSAPI_KEY="none")
+        done = len(set(re.findall(r"^Finished jobid: (\d+)", text, flags=re.MULTILINE)))
+        text, *planning = _snakemake(Path(folder), "-n")
+        if "Nothing to be done" not in text:
+            raise RuntimeError(text[-2000:])
+    return (done, *planning), took
+
+
+def _snakemake(folder: Path, *arguments, **environment: str) -> tuple[str, float, float, float]:
+    """What `snakemake all` says; seconds of CPU and of the clock, and megabytes, that it took."""
+    command = [sys.executable, "-m", "snakemake", "all", "--quiet", "rules", *arguments]
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        environment = {**os.environ, **environment}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - start
+        said.seek(0)
+        text = said.read().decode()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(text[-2000:])
+    return text, usage.ru_utime + usage.ru_stime, took, usage.ru_maxrss * 1024 / 1e6
 
 
 def _row(name: str, found: list[tuple[int, float, float, float]]) -> None:

@@ -222,7 +222,7 @@ def make_way():
 
 def claim_files(dag):
     """Stop before the first job if another run makes what this one reads or makes, or reads what it makes."""
-    due = dag.needrun_jobs()
+    due = list(dag.needrun_jobs())
     try:
         claim(
             ".snakemake",
