@@ -52,6 +52,7 @@ def test_kills_at_random_moments_end_in_the_undisturbed_run(twin, undisturbed):
     print("", "| killed | times |", "|---|---|", *rows, sep="\n")
     print(f"{found.while_planning} of {sum(found.victims.values())} while no job was at work.")
     print(f"Runs that came to their end: {found.finished}. Found wrong: {len(found.wrong)}.")
+    print(*found.wrong, sep="\n")
     assert found.wrong == []
     assert sum(found.victims.values()) == COUNT
 
