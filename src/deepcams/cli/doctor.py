@@ -26,6 +26,12 @@ _SPARE = 1.1  # of the disk space that is needed, for temporary files
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    add_configfile(parser)
+    parser.add_argument("--offline", action="store_true", help="contact no service")
+
+
+def add_configfile(parser: argparse.ArgumentParser) -> None:
+    """Add the option --configfile of commands that look at the workflow."""
     parser.add_argument(
         "--configfile",
         nargs="+",
@@ -33,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.yaml",
         help="configuration laid over config/config.yaml, as `snakemake --configfile` does",
     )
-    parser.add_argument("--offline", action="store_true", help="contact no service")
 
 
 def run(options: argparse.Namespace) -> None:

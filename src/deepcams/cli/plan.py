@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+from deepcams.cli.doctor import add_configfile
 from deepcams.credentials import hide
 from deepcams.errors import DeepcamsError
 from deepcams.plan.forecast import forecast
@@ -21,13 +22,7 @@ run."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("targets", metavar="TARGET", nargs="*", default=["all"], help="files or rules (default: all)")
-    parser.add_argument(
-        "--configfile",
-        nargs="+",
-        default=[],
-        metavar="FILE.yaml",
-        help="configuration laid over config/config.yaml, as `snakemake --configfile` does",
-    )
+    add_configfile(parser)
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="single settings, likewise")
     parser.add_argument("--workflow-profile", metavar="FOLDER", help="as for snakemake, for instance profiles/slurm")
     parser.add_argument(
